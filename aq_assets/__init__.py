@@ -1,0 +1,1 @@
+"""What exists: the chain of assets every network gets, their partitions, checks and jobs."""

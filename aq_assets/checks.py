@@ -1,0 +1,257 @@
+"""Checks on what was stored. Those on hourly readings are blocking: nothing builds on bad rows."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from aq_assets.common import PLATFORM, daily_partitions, hourly_partitions, table_metadata
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.platform import Platform
+from aq_resources.tables import FORECASTS, HOURLY_READINGS
+from aq_science.parameters import PARAMETERS
+from aq_science.windows import Window
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_PARTITION = "dagster/partition"
+
+
+def run_window(
+    tags: dict[str, str], partitions: dg.TimeWindowPartitionsDefinition
+) -> Window | None:
+    """The window of the run's partitions; None for a run without any."""
+    first, last = tags.get(_RANGE_START), tags.get(_RANGE_END)
+    if first is None or last is None:
+        first = last = tags.get(_PARTITION)
+    if first is None or last is None:
+        return None
+    start = partitions.time_window_for_partition_key(first).start
+    end = partitions.time_window_for_partition_key(last).end
+    return Window(start.astimezone(UTC), end.astimezone(UTC))
+
+
+def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
+    """Every check of a network's chain."""
+    return [
+        _raw_pull_checks(config),
+        _hourly_checks(config),
+        _daily_checks(config),
+        _forecast_checks(config),
+    ]
+
+
+def _raw_pull_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "raw_pulls"])
+
+    @dg.asset_check(
+        asset=key,
+        name="every_station_answered",
+        description="Every request of the newest pull was answered well.",
+    )
+    def every_station_answered(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        event = context.instance.get_latest_materialization_event(key)
+        materialization = event.asset_materialization if event else None
+        metadata = materialization.metadata if materialization else {}
+        failed = metadata.get("failed_subjects")
+        count = int(str(failed.value)) if failed is not None else 0
+        return dg.AssetCheckResult(
+            passed=count == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={k: v for k, v in metadata.items() if k in ("failed_subjects", "failures")},
+        )
+
+    return every_station_answered
+
+
+def _hourly_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "hourly_readings"])
+    partitions = daily_partitions(config)
+    descriptions = {
+        "declared_schema": "Columns and types are the declared ones.",
+        "unique_hours": "One row a station, parameter and hour, on the hour, in its own day.",
+        "plausible_ranges": "No value flagged valid lies outside the physical range.",
+        "canonical_unit": "Every row carries its parameter's canonical unit.",
+    }
+
+    @dg.multi_asset_check(
+        name=f"{config.name}_hourly_readings_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=key, blocking=True, description=text)
+            for name, text in descriptions.items()
+        ],
+        required_resource_keys={PLATFORM},
+    )
+    def hourly_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        files = platform.files.day_files(config.name, "hourly_readings")
+        window = run_window(context.run.tags, partitions) or _last_day(files.days())
+        found: dict[str, list[pl.DataFrame]] = {name: [] for name in descriptions}
+        rows = 0
+        for part in window.chunks(platform.chunk) if window else ():
+            scan = files.scan(part)
+            schema = scan.collect_schema()
+            if schema != HOURLY_READINGS.schema:
+                found["declared_schema"].append(
+                    pl.DataFrame({"found": [str(dict(schema))]})
+                )
+                continue
+            frame = scan.select(*HOURLY_READINGS.key, "value", "unit", "flag").collect()
+            rows += len(frame)
+            for name, bad in bad_readings(frame).items():
+                found[name].append(bad)
+        for name, parts in found.items():
+            bad = pl.concat(parts) if parts else pl.DataFrame()
+            metadata: dict[str, Any] = {"rows": rows, "bad_rows": len(bad)}
+            if len(bad):
+                metadata["examples"] = table_metadata(bad)
+            yield dg.AssetCheckResult(
+                asset_key=key, check_name=name, passed=bad.is_empty(), metadata=metadata
+            )
+
+    return hourly_checks
+
+
+def bad_readings(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Rows that break each rule, by the check's name."""
+    key = list(HOURLY_READINGS.key)
+    lower = {name: float(p.fail[0]) for name, p in PARAMETERS.items()}
+    upper = {name: float(p.fail[1]) for name, p in PARAMETERS.items()}
+    units = {name: p.unit for name, p in PARAMETERS.items()}
+    parameter = pl.col("parameter")
+    return {
+        "unique_hours": frame.filter(
+            pl.struct(key).is_duplicated() | (pl.col("hour") != pl.col("hour").dt.truncate("1h"))
+        ),
+        "plausible_ranges": frame.filter(
+            (pl.col("flag") == "valid")
+            & (
+                pl.col("value").is_null()
+                | (pl.col("value") < parameter.replace_strict(lower, return_dtype=pl.Float64))
+                | (pl.col("value") > parameter.replace_strict(upper, return_dtype=pl.Float64))
+            )
+        ),
+        "canonical_unit": frame.filter(
+            pl.col("unit").cast(pl.String)
+            != parameter.replace_strict(units, return_dtype=pl.String)
+        ),
+    }
+
+
+def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "daily_averages"])
+    partitions = daily_partitions(config)
+
+    @dg.multi_asset_check(
+        name=f"{config.name}_daily_averages_checks",
+        specs=[
+            dg.AssetCheckSpec(
+                "consistent_completeness",
+                asset=key,
+                description="0 <= valid <= present <= expected hours, and `valid` follows the rule.",
+            ),
+            dg.AssetCheckSpec(
+                "enough_valid_days",
+                asset=key,
+                description="At least three quarters of the station-days meet the 75 % rule.",
+            ),
+        ],
+        required_resource_keys={PLATFORM},
+    )
+    def daily_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        where, bounds = _where(run_window(context.run.tags, partitions), "date")
+        counted = platform.warehouse.read(
+            f"""SELECT count(*) AS days, count_if(valid)::BIGINT AS valid_days, count_if(
+                    hours_valid < 0 OR hours_valid > hours_present OR
+                    hours_present > hours_expected OR hours_expected NOT IN (23, 24, 25) OR
+                    valid IS DISTINCT FROM (hours_valid >= 0.75 * hours_expected))::BIGINT AS bad
+                FROM {config.name}.daily_averages WHERE {where}""",  # noqa: S608
+            bounds,
+        ).row(0, named=True)
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name="consistent_completeness",
+            passed=counted["bad"] == 0,
+            metadata=counted,
+        )
+        fraction = counted["valid_days"] / counted["days"] if counted["days"] else 0.0
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name="enough_valid_days",
+            passed=counted["days"] == 0 or fraction >= 0.75,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={**counted, "valid_fraction": fraction},
+        )
+
+    return daily_checks
+
+
+def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "forecasts"])
+    partitions = hourly_partitions(config)
+    rules = {
+        "finite": (
+            "Every value is finite; only a network without any valid reading has none.",
+            "NOT coalesce(isfinite(value), model = 'no_valid_readings')",
+        ),
+        "ordered_intervals": (
+            "lower_95 <= lower_80 <= value <= upper_80 <= upper_95.",
+            "NOT coalesce(lower_95 <= lower_80 AND lower_80 <= value AND value <= upper_80 "
+            "AND upper_80 <= upper_95, true)",
+        ),
+    }
+
+    @dg.multi_asset_check(
+        name=f"{config.name}_forecasts_checks",
+        specs=[
+            *(dg.AssetCheckSpec(n, asset=key, description=text) for n, (text, _) in rules.items()),
+            dg.AssetCheckSpec(
+                "both_horizons",
+                asset=key,
+                description="Every series has its rows for H and H+1.",
+            ),
+        ],
+        required_resource_keys={PLATFORM},
+    )
+    def forecast_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        where, bounds = _where(run_window(context.run.tags, partitions), "issued_for")
+        table = f"{config.name}.forecasts"
+        for name, (_, broken) in rules.items():
+            bad = platform.warehouse.read(
+                f"SELECT * EXCLUDE (network) FROM {table} WHERE {where} AND ({broken}) LIMIT 20",  # noqa: S608
+                bounds,
+            )
+            yield _result(key, name, bad)
+        series = ", ".join(column for column in FORECASTS.key if column != "horizon")
+        lonely = platform.warehouse.read(
+            f"SELECT {series}, list(horizon)::VARCHAR AS horizons FROM {table} WHERE {where} "  # noqa: S608
+            f"GROUP BY ALL HAVING list_sort(list(horizon)) <> [1, 2] LIMIT 20",
+            bounds,
+        )
+        yield _result(key, "both_horizons", lonely)
+
+    return forecast_checks
+
+
+def _result(key: dg.AssetKey, name: str, bad: pl.DataFrame) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"bad_rows": len(bad)}
+    if len(bad):
+        metadata["examples"] = table_metadata(bad)
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=name, passed=bad.is_empty(), metadata=metadata
+    )
+
+
+def _where(window: Window | None, column: str) -> tuple[str, list[date | datetime]]:
+    if window is None:
+        return "true", []
+    if column == "date":
+        return "date >= ? AND date < ?", [window.start.date(), window.end.date()]
+    return f"{column} >= ? AND {column} < ?", [window.start, window.end]
+
+
+def _last_day(days: list[date]) -> Window | None:
+    return Window.of_days(days[-1], days[-1]) if days else None

@@ -1,0 +1,141 @@
+"""Hourly readings of a network: the fold of its raw pulls, in canonical units, flagged."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from aq_assets.common import (
+    FILES,
+    ONE_RUN,
+    PLATFORM,
+    Progress,
+    daily_partitions,
+    described,
+    table_metadata,
+    title,
+    window_of,
+)
+from aq_assets.plots import Line, plot
+from aq_resources.failures import PermanentFailure
+from aq_resources.io_managers import FrameStream
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.platform import Platform
+from aq_resources.raw_pulls import RawPullStore
+from aq_resources.tables import HOURLY_READINGS
+from aq_resources.versions import VersionReader
+from aq_science.readings import fold_versions, hourly_readings
+from aq_science.windows import Window
+
+_PLOTTED = "pm25"
+
+
+def build_hourly_readings(config: NetworkConfig) -> dg.AssetsDefinition:
+    """``<network>/hourly_readings``: one row a station, parameter and hour."""
+
+    @dg.asset(
+        **described(
+            config,
+            "hourly_readings",
+            io_manager=FILES,
+            kinds={"s3", "parquet", "polars"},
+            schema=HOURLY_READINGS.schema,
+            columns=HOURLY_READINGS.columns,
+        ),
+        partitions_def=daily_partitions(config),
+        backfill_policy=ONE_RUN,
+        description=(
+            f"Hourly readings of {title(config)}: newest pull wins, canonical units, quality flags "
+            "with reasons. Stamps are the UTC start of the hour."
+        ),
+    )
+    def hourly(context: dg.AssetExecutionContext, raw_pulls: RawPullStore) -> FrameStream:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        window = window_of(context)
+        reader = VersionReader(raw_pulls, platform.client(config.name))
+        tally = ReadingTally(reader)
+
+        def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
+            for part in window.chunks(platform.chunk):
+                folded = fold_versions(reader.read(part))
+                frame = hourly_readings(
+                    folded, config.name, platform.settings.gas_reference_celsius
+                )
+                tally.add(frame)
+                yield part, frame
+            tally.refuse_unreadable(title(config))
+
+        return FrameStream(chunks(), tally.metadata, Progress(context, window))
+
+    return hourly
+
+
+class ReadingTally:
+    """Counts and a small plot of what went by."""
+
+    def __init__(self, reader: VersionReader) -> None:
+        self.reader = reader
+        self.flags: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.revised = 0
+        self.stations: set[str] = set()
+        self._plotted: list[pl.DataFrame] = []
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take one chunk of readings into account."""
+        self.flags.update(dict(frame.group_by("flag").len().iter_rows()))
+        fired = frame.filter(pl.col("reasons").list.len() > 0)["reasons"].explode()
+        self.reasons.update(dict(fired.value_counts().iter_rows()))
+        self.revised += int((frame["revision"] > 0).sum())
+        self.stations.update(frame["station_id"].unique().to_list())
+        self._plotted.append(
+            frame.filter((pl.col("parameter") == _PLOTTED) & (pl.col("flag") == "valid"))
+            .group_by("station_id", pl.col("hour").dt.truncate(_step(frame)))
+            .agg(pl.col("value").mean())
+        )
+
+    def refuse_unreadable(self, network: str) -> None:
+        """Fail where not one record of any station could be read: the upstream form changed."""
+        if self.reader.unreadable and not self.stations:
+            example = next(iter(self.reader.problems.examples.items()))
+            (station, kind), text = example
+            raise PermanentFailure(
+                f"Not one record of {network} could be read, so its answers no longer have the "
+                f"known form. First problem: station {station}, {kind}: {text!r}. The answers are "
+                "kept: mend the client's parser and materialize this again."
+            )
+
+    def metadata(self) -> dict[str, Any]:
+        """What to show beside the materialization."""
+        total = self.flags.total()
+        shown: dict[str, Any] = {
+            "stations": len(self.stations),
+            "valid_fraction": self.flags["valid"] / total if total else 0.0,
+            "revised": self.revised,
+            "malformed_records": self.reader.problems.total,
+            "unreadable_stations": sorted(self.reader.unreadable),
+            "flags": dict(self.flags),
+            "reasons": dict(self.reasons),
+        }
+        if self.reader.problems.total:
+            shown["problems"] = table_metadata(pl.DataFrame(self.reader.problems.rows()))
+        plotted = pl.concat(self._plotted) if self._plotted else None
+        if plotted is not None and len(plotted):
+            lines = [
+                Line(str(key[0]), part["hour"].to_list(), part["value"].to_list())
+                for key, part in plotted.sort("station_id", "hour")
+                .partition_by("station_id", as_dict=True, maintain_order=True)
+                .items()
+            ]
+            shown["plot"] = plot("PM2.5, valid hours", "µg/m³", lines)
+        return shown
+
+
+def _step(frame: pl.DataFrame) -> str:
+    """Plot by the hour within a few days, by the day beyond."""
+    first, last = frame["hour"].min(), frame["hour"].max()
+    if first is None or last is None:
+        return "1h"
+    return "1h" if (last - first).days < 7 else "1d"  # type: ignore[operator,union-attr,return-value]

@@ -1,0 +1,46 @@
+"""Jobs: the hourly refresh of a network, and its forecasts."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from aq_resources.network_settings import NetworkConfig
+
+READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
+
+
+def selection(config: NetworkConfig, *names: str) -> dg.AssetSelection:
+    """The named assets of a network."""
+    return dg.AssetSelection.assets(*(dg.AssetKey([config.name, name]) for name in names))
+
+
+def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
+    """One job for each step that runs by itself: they differ in partitions or in when they run."""
+    name = config.name
+    return [
+        dg.define_asset_job(
+            f"{name}_refresh",
+            selection(config, *READINGS),
+            description="Pull, clean and average the run's UTC days, stations first.",
+        ),
+        dg.define_asset_job(
+            f"{name}_pull",
+            selection(config, "stations", "raw_pulls", "hourly_readings"),
+            description="Pull and clean the run's UTC days, stations first.",
+        ),
+        dg.define_asset_job(
+            f"{name}_daily",
+            selection(config, "daily_averages"),
+            description="Average the run's local days from the readings there are.",
+        ),
+        dg.define_asset_job(
+            f"{name}_models",
+            selection(config, "forecast_models"),
+            description="Fit the forecast models of the run's days.",
+        ),
+        dg.define_asset_job(
+            f"{name}_forecast",
+            selection(config, "forecasts"),
+            description="Forecast the two hours after each of the run's issue times.",
+        ),
+    ]

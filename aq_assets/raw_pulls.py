@@ -1,0 +1,108 @@
+"""Raw pulls of a network: its answers as they came."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from aq_assets.common import (
+    FILES,
+    ONE_RUN,
+    PLATFORM,
+    Progress,
+    daily_partitions,
+    described,
+    table_metadata,
+    title,
+    window_of,
+)
+from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.io_managers import AnswerStream
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks._client import Pull
+from aq_resources.platform import Platform
+from aq_resources.raw_pulls import RawAnswer
+from aq_science.windows import Window
+
+
+def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
+    """``<network>/raw_pulls``: every answer over the window, in as few requests as allowed."""
+
+    @dg.asset(
+        **described(config, "raw_pulls", io_manager=FILES, kinds={"s3", "json"}),
+        partitions_def=daily_partitions(config),
+        backfill_policy=ONE_RUN,
+        description=(
+            f"Answers of {title(config)} as they came, append-only; an answer identical to the "
+            "last one is not stored again."
+        ),
+    )
+    def raw_pulls(context: dg.AssetExecutionContext) -> AnswerStream:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        window = window_of(context)
+        tally = PullTally(window, Progress(context, window), len(config.stations))
+        pulls = platform.client(config.name).pull(window)
+        return AnswerStream(tally.answers(pulls), tally.metadata)
+
+    return raw_pulls
+
+
+class PullTally:
+    """Counts a pull's outcomes on the way to the store."""
+
+    def __init__(self, window: Window, progress: Progress, subjects: int) -> None:
+        self.window = window
+        self.progress = progress
+        self.subjects = max(1, subjects)
+        self.requests = 0
+        self.failures: dict[str, TransientFailure | PermanentFailure] = {}
+
+    def answers(self, pulls: Iterator[Pull]) -> Iterator[RawAnswer]:
+        """The answers there were; raises a failure only where nothing succeeded at all."""
+        succeeded = 0
+        reached: dict[Window, int] = {}
+        for pull in pulls:
+            self.requests += 1
+            if pull.failure is not None:
+                self.failures[pull.subject] = pull.failure
+            else:
+                succeeded += 1
+            if pull.answer is not None:
+                yield pull.answer
+                part = pull.answer.covers
+                reached[part] = reached.get(part, 0) + 1
+                if reached[part] == self.subjects:
+                    self.progress(part)
+        if self.failures and not succeeded:
+            raise worst(self.failures)
+
+    def metadata(self) -> dict[str, Any]:
+        """What to show beside the materialization."""
+        failed = pl.DataFrame(
+            [(name, failure.message) for name, failure in sorted(self.failures.items())],
+            schema={"subject": pl.String(), "failure": pl.String()},
+            orient="row",
+        )
+        return {
+            "requests": self.requests,
+            "failed_subjects": len(failed),
+            **({"failures": table_metadata(failed)} if len(failed) else {}),
+        }
+
+
+def worst(
+    failures: dict[str, TransientFailure | PermanentFailure],
+) -> TransientFailure | PermanentFailure:
+    """One failure that speaks for all: a permanent one first, since it names what to mend."""
+    ordered = sorted(
+        failures.items(), key=lambda item: (not isinstance(item[1], PermanentFailure), item[0])
+    )
+    first = ordered[0][1]
+    others = len({failure.message for failure in failures.values()}) - 1
+    if not others:
+        return first
+    message = f"{first.message} (and {others} other failures)"
+    if isinstance(first, PermanentFailure):
+        return PermanentFailure(message)
+    return TransientFailure(message, retry_after=first.retry_after)

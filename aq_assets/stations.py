@@ -1,0 +1,71 @@
+"""The station dimension of a network."""
+
+from dataclasses import asdict
+
+import dagster as dg
+import polars as pl
+
+from aq_assets.common import PLATFORM, TABLES, described, table_metadata, title
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks._client import Station, StationList
+from aq_resources.platform import Platform
+from aq_resources.tables import STATIONS
+from aq_science.stations import station_rows
+
+
+def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
+    """``<network>/stations``: one row a station, as the network describes it today."""
+
+    @dg.asset(
+        **described(
+            config,
+            "stations",
+            io_manager=TABLES,
+            kinds={"duckdb", "polars"},
+            schema=STATIONS.schema,
+            columns=STATIONS.columns,
+        ),
+        description=f"Stations of {title(config)}: name, position, time zone, what they measure.",
+    )
+    def stations(context: dg.AssetExecutionContext) -> pl.DataFrame:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        found = platform.client(config.name).stations()
+        previous = _previous(platform, config.name)
+        if not found.stations and found.failures and previous.is_empty():
+            raise next(iter(found.failures.values()))
+        overrides = {key: value.model_dump() for key, value in config.overrides.items()}
+        frame = station_rows(
+            config.name, _listed(config, found), overrides, previous, platform.now()
+        )
+        context.add_output_metadata(
+            {
+                "stations": len(frame),
+                "not_described": len(found.failures),
+                "failures": [f"{name}: {failure.message}" for name, failure in found.failures.items()],
+                "preview": table_metadata(frame.drop("attribution")),
+            }
+        )
+        for failure in found.failures.values():
+            context.log.warning(failure.message)
+        return frame
+
+    return stations
+
+
+def _listed(config: NetworkConfig, found: StationList) -> list[dict[str, object]]:
+    """Every configured or listed station, with whether the network described it just now."""
+    rows = [{**asdict(station), "seen": True} for station in found.stations]
+    seen = {station.station_id for station in found.stations}
+    rows += [
+        {**asdict(Station(name)), "seen": False} for name in config.stations if name not in seen
+    ]
+    return rows
+
+
+def _previous(platform: Platform, network: str) -> pl.DataFrame:
+    if not platform.warehouse.has_table(network, "stations"):
+        return STATIONS.schema.to_frame()
+    rows = platform.warehouse.read(f"SELECT * FROM {network}.stations")  # noqa: S608
+    return rows.select(STATIONS.schema.names()).cast(dict(STATIONS.schema))
+
+

@@ -1,0 +1,1 @@
+"""The roof: the one code location, and the `aq` command."""

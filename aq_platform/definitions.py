@@ -1,0 +1,40 @@
+"""The one code location: every enabled network's chain, with the resources from the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from aq_assets.chain import build_chain
+from aq_assets.common import FILES, PLATFORM, TABLES
+from aq_resources.io_managers import DuckDBIOManager
+from aq_resources.platform import Platform
+
+
+def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definitions:
+    """The definitions of ``platform`` (default: the environment's), with resources overridden.
+
+    Reads settings and networks.yaml; opens no file or connection beyond them.
+    """
+    platform = platform or Platform.from_environment()
+    chains = [build_chain(config) for config in platform.networks.values()]
+    own = dg.Definitions(
+        resources={
+            PLATFORM: dg.ResourceDefinition.hardcoded_resource(platform),
+            FILES: dg.IOManagerDefinition.hardcoded_io_manager(platform.files),
+            TABLES: dg.IOManagerDefinition.hardcoded_io_manager(
+                DuckDBIOManager(platform.warehouse)
+            ),
+            **resources,
+        },
+        # One process a run: steps share the warehouse's connection, and start at once.
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(own, *chains)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What webserver, daemon and code server load."""
+    return build_defs()

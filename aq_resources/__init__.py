@@ -1,0 +1,1 @@
+"""The outside world: network clients, object store, warehouse, IO managers and settings."""

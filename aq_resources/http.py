@@ -1,0 +1,165 @@
+"""HTTP towards the networks: retries that honour the server's own wait, and typed failures."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+import tenacity
+
+from aq_resources.failures import PermanentFailure, TransientFailure
+
+# The longest a server may make us wait within one run; beyond it the run fails as transient.
+MAX_WAIT_SECONDS = 120.0
+_RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
+# What a retry cannot mend and the caller must explain in the network's own terms.
+Explain = Callable[[httpx.Response], str]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class BrokenAnswer(TransientFailure):
+    """A 200 whose body is cut off or is not what the endpoint speaks; ``response`` holds it."""
+
+    def __init__(self, message: str, response: httpx.Response) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class RefusedRequest(PermanentFailure):
+    """A status that a retry will not change; ``response`` holds what the server said."""
+
+    def __init__(self, message: str, response: httpx.Response) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class HttpClient:
+    """One network's connection pool with retries."""
+
+    def __init__(
+        self,
+        network: str,
+        *,
+        timeout: float = 30.0,
+        attempts: int = 5,
+        auth: httpx.Auth | None = None,
+        explain: Explain | None = None,
+        backoff_seconds: float = 1.0,
+    ) -> None:
+        self.network = network
+        self._explain = explain or (lambda response: "")
+        self._client = httpx.Client(
+            timeout=timeout,
+            auth=auth,
+            follow_redirects=True,
+            headers={"User-Agent": "aq-platform (air-quality data platform)"},
+        )
+        backoff = tenacity.wait_exponential_jitter(
+            initial=backoff_seconds, max=30.0, jitter=backoff_seconds
+        )
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome else None
+            asked = getattr(failure, "retry_after", None)
+            return float(asked) if asked is not None else backoff(state)
+
+        def worth_waiting(failure: BaseException) -> bool:
+            if not isinstance(failure, TransientFailure):
+                return False
+            return (failure.retry_after or 0.0) <= MAX_WAIT_SECONDS
+
+        self._retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=wait,
+            retry=tenacity.retry_if_exception(worth_waiting),
+            reraise=True,
+        )
+
+    def get(
+        self,
+        url: str,
+        params: dict[str, str] | None = None,
+        check: Callable[[httpx.Response], str | None] | None = None,
+    ) -> httpx.Response:
+        """GET with retries. ``check`` returns what is wrong with a 200's body, or None.
+
+        Raises `TransientFailure` once the tries are used up, `RefusedRequest` at once for what a
+        retry cannot mend.
+        """
+        return self._retrying(self._get_once, url, params, check)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _get_once(
+        self,
+        url: str,
+        params: dict[str, str] | None,
+        check: Callable[[httpx.Response], str | None] | None,
+    ) -> httpx.Response:
+        try:
+            response = self._client.get(url, params=params)
+        except httpx.TimeoutException as error:
+            raise TransientFailure(f"{self.network} did not answer in time: GET {url}") from error
+        except httpx.TransportError as error:
+            raise TransientFailure(
+                f"{self.network} cannot be reached: GET {url}: {error or type(error).__name__}"
+            ) from error
+        if response.status_code in _RETRIED:
+            raise TransientFailure(
+                f"{self.network} answered {response.status_code} to GET {url}",
+                retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+            )
+        if response.status_code != httpx.codes.OK:
+            hint = self._explain(response)
+            raise RefusedRequest(
+                f"{self.network} answered {response.status_code} to GET {url}. {hint}".rstrip(),
+                response,
+            )
+        if check is not None and (problem := check(response)) is not None:
+            raise BrokenAnswer(
+                f"{self.network} sent a broken answer to GET {url}: {problem}", response
+            )
+        return response
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Seconds to wait by a Retry-After header: a number, or an HTTP date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        at = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    # The server's date is a real-world instant, so only the real clock can be held against it.
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def concurrently(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Results in the order of ``items``, with at most twice ``workers`` held at any time."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="pull") as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

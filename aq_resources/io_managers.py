@@ -1,0 +1,289 @@
+"""How assets are stored: raw pulls and Parquet in the object store, tables in the warehouse.
+
+Assets of long ranges hand over a stream, so that memory is bounded by a chunk of days. Every
+partition is written whole or not at all, and writing it again replaces it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from aq_resources.failures import PermanentFailure
+from aq_resources.object_store import ObjectStore
+from aq_resources.raw_pulls import RawAnswer, RawPullStore
+from aq_resources.tables import WAREHOUSE_TABLES
+from aq_resources.warehouse import Warehouse
+from aq_science.windows import Window
+
+# Beyond this many partitions in one run, only totals are attached to each: the event log keeps
+# every entry for ever.
+PARTITION_METADATA_LIMIT = 100
+
+Metadata = Mapping[str, Any]
+
+
+def _none() -> Metadata:
+    return {}
+
+
+@dataclass
+class AnswerStream:
+    """Raw answers as they arrive. ``summary`` is asked for metadata after the last one."""
+
+    answers: Iterator[RawAnswer]
+    summary: Callable[[], Metadata] = _none
+
+
+@dataclass
+class FrameStream:
+    """Frames of consecutive windows that each hold whole partitions, in order.
+
+    ``summary`` is asked for metadata after the last one, ``progress`` told of each window done.
+    """
+
+    chunks: Iterator[tuple[Window, pl.DataFrame]]
+    summary: Callable[[], Metadata] = _none
+    progress: Callable[[Window], None] = field(default=lambda window: None)
+
+
+@dataclass(frozen=True)
+class DayFiles:
+    """The daily Parquet files of one asset; opened only when read."""
+
+    store: ObjectStore
+    root: str
+    filename: str
+    schema: pl.Schema
+
+    def key(self, day: date) -> str:
+        """Key of the file of one UTC day."""
+        return f"{self.root}/date={day}/{self.filename}"
+
+    def scan(self, window: Window, required: Window | None = None) -> pl.LazyFrame:
+        """Rows of the days that ``window`` touches.
+
+        Days that were never materialized are left out, except those of ``required``, which are a
+        `PermanentFailure` that names the key.
+        """
+        present = set(self.store.folders(self.root))
+        must = set() if required is None else set(required.dates)
+        found = []
+        for day in window.dates:
+            if f"date={day}" in present:
+                found.append(self.store.uri(self.key(day)))
+            elif day in must:
+                raise PermanentFailure(
+                    f"{self.store.uri(self.key(day))} does not exist. Materialize {self.root} for "
+                    f"{day} first."
+                )
+        if not found:
+            return self.schema.to_frame().lazy()
+        return pl.scan_parquet(
+            found, schema=self.schema, storage_options=self.store.storage_options or None
+        )
+
+    def days(self) -> list[date]:
+        """Days that have a file."""
+        return [date.fromisoformat(name.removeprefix("date=")) for name in self.store.folders(self.root)]
+
+
+def file_name(asset: str) -> str:
+    """``hourly_readings`` keeps ``readings.parquet``, ``forecast_models`` ``models.parquet``."""
+    return f"{asset.rsplit('_', 1)[-1]}.parquet"
+
+
+class S3IOManager(dg.IOManager):
+    """Raw pulls as compressed JSON lines, frames as one Parquet file a day.
+
+    ``schemas``: the declared schema by asset name. Assets named in ``published`` can be queried in
+    the warehouse as a view over their files.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        warehouse: Warehouse,
+        schemas: Mapping[str, pl.Schema],
+        published: frozenset[str] = frozenset({"hourly_readings"}),
+    ) -> None:
+        self.store = store
+        self.warehouse = warehouse
+        self.schemas = schemas
+        self.published = published
+
+    def handle_output(self, context: dg.OutputContext, obj: AnswerStream | FrameStream) -> None:
+        """Store the stream and attach address, rows, schema and checksum."""
+        network, name = context.asset_key.path
+        if isinstance(obj, AnswerStream):
+            metadata = self._write_answers(network, obj)
+        elif isinstance(obj, FrameStream):
+            metadata = self._write_frames(context, network, name, obj)
+        else:
+            raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
+        context.add_output_metadata({**metadata, **obj.summary()})
+
+    def load_input(self, context: dg.InputContext) -> RawPullStore | DayFiles:
+        """A handle that reads what it is asked for; nothing is read yet."""
+        network, name = context.asset_key.path
+        if name == "raw_pulls":
+            return RawPullStore(self.store, network)
+        return self.day_files(network, name)
+
+    def day_files(self, network: str, name: str) -> DayFiles:
+        """The files of one asset."""
+        return DayFiles(self.store, f"{network}/{name}", file_name(name), self.schemas[name])
+
+    def _write_answers(self, network: str, stream: AnswerStream) -> dict[str, Any]:
+        pulls = RawPullStore(self.store, network)
+        stored = pulls.append(stream.answers)
+        metadata: dict[str, Any] = {
+            "answers_stored": stored.answers,
+            "answers_repeated": stored.repeated,
+            "files": len(stored.files),
+            "size_bytes": stored.size_bytes,
+            "uri": dg.MetadataValue.path(
+                stored.files[-1] if stored.files else self.store.uri(pulls.root)
+            ),
+        }
+        return metadata
+
+    def _write_frames(
+        self, context: dg.OutputContext, network: str, name: str, stream: FrameStream
+    ) -> dict[str, Any]:
+        files = self.day_files(network, name)
+        few = len(context.asset_partition_keys) <= PARTITION_METADATA_LIMIT
+        rows = size = days = 0
+        checksum = hashlib.sha256()
+        uri = ""
+        for window, frame in stream.chunks:
+            if frame.schema != files.schema:
+                raise PermanentFailure(
+                    f"{network}/{name}: the frame does not have the declared schema: "
+                    f"{_difference(frame.schema, files.schema)}"
+                )
+            for day, part in _by_day(window, frame):
+                data = parquet_bytes(part)
+                digest = hashlib.sha256(data).hexdigest()
+                self.store.put(files.key(day), data)
+                uri = self.store.uri(files.key(day))
+                if few:
+                    context.step_context.add_asset_metadata(
+                        {
+                            "dagster/partition_row_count": len(part),
+                            "sha256": digest,
+                            "uri": dg.MetadataValue.path(uri),
+                        },
+                        partition_key=day.isoformat(),
+                    )
+                checksum.update(digest.encode())
+                rows, size, days = rows + len(part), size + len(data), days + 1
+            stream.progress(window)
+        if name in self.published and days:
+            self._publish(network, name, files)
+        return {
+            "rows": rows,
+            "partitions": days,
+            "size_bytes": size,
+            "uri": dg.MetadataValue.path(uri),
+            "sha256": checksum.hexdigest(),
+        }
+
+    def _publish(self, network: str, name: str, files: DayFiles) -> None:
+        pattern = self.store.uri(f"{files.root}/date=*/{files.filename}")
+        self.warehouse.publish_files(network, name, pattern, files.schema.names())
+
+
+class DuckDBIOManager(dg.IOManager):
+    """Tables of the warehouse: a partition's rows are replaced in one transaction."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+
+    def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | FrameStream) -> None:
+        """Replace the run's partitions (or the whole table) by the rows given."""
+        network, name = context.asset_key.path
+        table = WAREHOUSE_TABLES[name]
+        metadata: dict[str, Any] = {"dagster/table_name": f"{network}.{name}"}
+        if isinstance(obj, pl.DataFrame):
+            self.warehouse.replace(network, name, table, obj)
+            metadata["dagster/row_count"] = len(obj)
+        elif isinstance(obj, FrameStream):
+            rows = 0
+            for window, frame in obj.chunks:
+                self.warehouse.replace(network, name, table, frame, self._bounds(table.window, window))
+                rows += len(frame)
+                obj.progress(window)
+            metadata |= {"rows": rows, **obj.summary()}
+            if len(context.asset_partition_keys) == 1:
+                metadata["dagster/partition_row_count"] = rows
+        else:
+            raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
+        context.add_output_metadata(metadata)
+
+    def load_input(self, context: dg.InputContext) -> pl.DataFrame:
+        """The whole table (unpartitioned), or the rows of the partitions asked for."""
+        network, name = context.asset_key.path
+        table = WAREHOUSE_TABLES[name]
+        if not self.warehouse.has_table(network, name):
+            raise PermanentFailure(
+                f"The warehouse has no table {network}.{name} yet: materialize {network}/{name} "
+                "first."
+            )
+        query = f"SELECT * FROM {network}.{name}"  # noqa: S608
+        if table.window is None or not context.has_asset_partitions:
+            return self._typed(self.warehouse.read(query), table.schema)
+        asked = context.asset_partitions_time_window
+        bounds = self._bounds(table.window, Window(asked.start, asked.end))
+        query += f" WHERE {table.window} >= ? AND {table.window} < ?"
+        return self._typed(self.warehouse.read(query, list(bounds)), table.schema)
+
+    @staticmethod
+    def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+        return frame.select(schema.names()).cast(dict(schema))
+
+    @staticmethod
+    def _bounds(column: str | None, window: Window) -> tuple[date, date] | tuple[datetime, datetime]:
+        if column == "date":
+            return window.start.date(), window.end.date()
+        return window.start, window.end
+
+
+def parquet_bytes(frame: pl.DataFrame) -> bytes:
+    """The frame as one Parquet file; the same rows give the same bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    return buffer.getvalue()
+
+
+def _by_day(window: Window, frame: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Every day of the window with its rows, none where there are none."""
+    column = "hour" if "hour" in frame.columns else "day"
+    day_of = pl.col(column).dt.date() if column == "hour" else pl.col(column)
+    parts = {
+        key[0]: part.drop("_day")
+        for key, part in frame.with_columns(_day=day_of)
+        .partition_by("_day", as_dict=True, maintain_order=True)
+        .items()
+    }
+    for day in window.dates:
+        yield day, parts.get(day, frame.clear())
+
+
+def _difference(found: pl.Schema, declared: pl.Schema) -> str:
+    wrong = [
+        f"{name} is {found.get(name, 'absent')}, declared {dtype}"
+        for name, dtype in declared.items()
+        if found.get(name) != dtype
+    ]
+    extra = [f"{name} is not declared" for name in found.keys() - declared.keys()]
+    return "; ".join(wrong + extra) or "the order of the columns differs"
+
+

@@ -1,0 +1,193 @@
+"""``networks.yaml``: which networks and stations are taken in, checked with readable errors."""
+
+from __future__ import annotations
+
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from aq_resources.failures import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _known_zone(value: Any) -> Any:
+    from zoneinfo import ZoneInfo
+
+    if isinstance(value, str):
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"{value!r} is no time zone; write an IANA name such as Africa/Abidjan"
+            ) from None
+    return value
+
+
+TimeZone = Annotated[str, BeforeValidator(_known_zone)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StationOverride(_Strict):
+    """What is known better here than upstream about one station."""
+
+    name: str | None = None
+    latitude: float | None = Field(None, ge=-90, le=90)
+    longitude: float | None = Field(None, ge=-180, le=180)
+    timezone: TimeZone | None = None
+    city: str | None = None
+    country: str | None = Field(None, min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def _whole_position(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude go together: give both or neither")
+        return self
+
+
+class Area(_Strict):
+    """Stations within ``radius_km`` of a point, for networks that can list them."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    radius_km: float = Field(gt=0)
+
+
+class NetworkConfig(_Strict):
+    """One network's entry."""
+
+    name: str = ""
+    enabled: bool = True
+    start_date: date
+    stations: tuple[str, ...] = ()
+    area: Area | None = None
+    overrides: dict[str, StationOverride] = Field(default_factory=dict)
+    span_days: int | None = Field(
+        None,
+        ge=1,
+        description="Longest window of one request in a backfill; default: the client's own",
+    )
+
+    @model_validator(mode="after")
+    def _stations_known(self) -> Self:
+        if not self.stations and self.area is None:
+            raise ValueError("name the stations to take in: `stations: [\"…\"]`, or an `area`")
+        repeated = sorted({s for s in self.stations if self.stations.count(s) > 1})
+        if repeated:
+            raise ValueError(f"station {repeated[0]!r} is listed twice")
+        if self.stations:
+            for station in self.overrides:
+                if station not in self.stations:
+                    close = get_close_matches(station, self.stations, n=1)
+                    hint = f"; did you mean {close[0]!r}?" if close else ""
+                    raise ValueError(
+                        f"overrides name station {station!r}, which is not under stations{hint}"
+                    )
+        return self
+
+
+class _NetworksFile(_Strict):
+    networks: dict[str, NetworkConfig]
+
+
+def networks_path(configured: Path | None) -> Path:
+    """The networks file: as set, else in the working folder, else the project's own."""
+    if configured is not None:
+        return configured
+    local = Path("networks.yaml")
+    return local if local.exists() else PROJECT_ROOT / "networks.yaml"
+
+
+def load_networks(path: Path, known: tuple[str, ...]) -> dict[str, NetworkConfig]:
+    """The enabled networks by name. ``known``: the networks that have a client.
+
+    Raises `SettingsError` that names file, line, path within the file, and the mend.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path}: no such file. Set AQ_NETWORKS to your networks file, or write one "
+            "(docs/settings.md shows the form)."
+        ) from None
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+    try:
+        parsed = _NetworksFile.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(path, tree, detail) for detail in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    for name in parsed.networks:
+        if name not in known:
+            line = _line_of(tree, ("networks", name))
+            raise SettingsError(
+                f"{path}, line {line}: networks.{name}: no such network"
+                f"{_suggest(name, known)} (known: {', '.join(known)})"
+            )
+    return {
+        name: config.model_copy(update={"name": name})
+        for name, config in parsed.networks.items()
+        if config.enabled
+    }
+
+
+def _explain(path: Path, tree: yaml.Node | None, detail: Any) -> str:
+    location = tuple(str(part) for part in detail["loc"])
+    where = f"{path}, line {_line_of(tree, location)}: {'.'.join(location) or 'file'}"
+    if detail["type"] == "extra_forbidden":
+        fields = _fields_at(location)
+        return f"{where}: unknown key{_suggest(location[-1], fields)} (known: {', '.join(fields)})"
+    if detail["type"] == "missing":
+        return f"{where}: missing; add `{location[-1]}: …`."
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "model_type":
+        message = "the file must begin with `networks:` and an entry for each network"
+    if location[-2:-1] == ("stations",) and detail["type"] == "string_type":
+        message = f'station ids are text: write "{detail["input"]}" in quotes'
+    return f"{where}: {message}"
+
+
+def _fields_at(location: tuple[str, ...]) -> tuple[str, ...]:
+    models: dict[int, type[BaseModel]] = {1: _NetworksFile, 3: NetworkConfig}
+    if len(location) >= 4 and location[2] == "overrides":
+        model: type[BaseModel] = StationOverride
+    elif len(location) >= 4 and location[2] == "area":
+        model = Area
+    else:
+        model = models.get(len(location), NetworkConfig)
+    return tuple(field for field in model.model_fields if field != "name" or len(location) > 3)
+
+
+def _suggest(word: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _line_of(node: yaml.Node | None, location: tuple[str, ...]) -> int:
+    """Line of the deepest part of ``location`` that the file holds."""
+    line = 1 if node is None else node.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == part:
+                    line, node = key.start_mark.line + 1, value
+                    break
+            else:
+                return line
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line

@@ -1,0 +1,46 @@
+"""Clients of the networks, one module each, found by the network's name.
+
+A module here named ``<network>`` offers ``create(config, settings, now)``, which returns a
+`NetworkClient`, and ``NetworkSettings``, its settings class. Nothing else lists the networks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from datetime import datetime
+
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks._client import NetworkClient
+from aq_resources.settings import EnvironmentSettings, Settings
+
+Clock = Callable[[], datetime]
+
+
+def known_networks() -> tuple[str, ...]:
+    """Names of the networks that have a client."""
+    return tuple(
+        sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    )
+
+
+def settings_class(network: str) -> type[EnvironmentSettings]:
+    """The settings class of one network."""
+    found: type[EnvironmentSettings] = _module(network).NetworkSettings
+    return found
+
+
+def create_client(config: NetworkConfig, settings: Settings, now: Clock) -> NetworkClient:
+    """The client of one network. ``now`` gives the time at which an answer is received."""
+    client: NetworkClient = _module(config.name).create(config, settings, now)
+    return client
+
+
+def network_title(network: str) -> str:
+    """The network's name as people write it."""
+    return str(_module(network).TITLE)
+
+
+def _module(network: str):  # type: ignore[no-untyped-def]
+    return importlib.import_module(f"{__name__}.{network}")

@@ -1,0 +1,118 @@
+"""What every network client offers, and the shapes that pass between it and the assets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import polars as pl
+
+from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.raw_pulls import RawAnswer
+from aq_science.readings import VERSION_SCHEMA
+from aq_science.windows import Window
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Outcome of one request: the answer if there was one, and the failure if it was no good."""
+
+    subject: str
+    answer: RawAnswer | None
+    failure: TransientFailure | PermanentFailure | None = None
+
+
+@dataclass
+class Problems:
+    """Bad records met while parsing: counted by station and kind, with one example of each."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, station: str, kind: str, example: str, count: int = 1) -> None:
+        """Note ``count`` records of ``station`` that are bad in the same way."""
+        self.counts[station, kind] += count
+        self.examples.setdefault((station, kind), example[:120])
+
+    def merge(self, other: Problems) -> None:
+        """Add what another parse met."""
+        self.counts += other.counts
+        self.examples = other.examples | self.examples
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def rows(self) -> list[dict[str, str | int]]:
+        """One row a station and kind, most frequent first."""
+        return [
+            {
+                "station_id": station,
+                "problem": kind,
+                "records": count,
+                "example": self.examples[station, kind],
+            }
+            for (station, kind), count in self.counts.most_common()
+        ]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Readings of some answers, as versions (`VERSION_SCHEMA`), and what was wrong with them."""
+
+    versions: pl.DataFrame
+    problems: Problems
+    # Stations none of whose records could be read: their answers no longer have the known form.
+    unreadable: tuple[str, ...] = ()
+
+    @classmethod
+    def nothing(cls) -> Parsed:
+        return cls(VERSION_SCHEMA.to_frame(), Problems())
+
+
+@dataclass(frozen=True)
+class Station:
+    """One station as its network describes it; None where the network does not say."""
+
+    station_id: str
+    name: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    country: str | None = None
+    city: str | None = None
+    timezone: str | None = None
+    parameters: tuple[str, ...] = ()
+    attribution: str = ""
+
+
+@dataclass(frozen=True)
+class StationList:
+    """The stations that could be described, and why the others could not."""
+
+    stations: tuple[Station, ...]
+    failures: dict[str, TransientFailure | PermanentFailure]
+
+
+class NetworkClient(Protocol):
+    """A network. Every time is UTC; every stamp an hour's beginning."""
+
+    name: str
+    title: str
+    span: timedelta
+    """The longest window one request may ask for."""
+
+    def stations(self) -> StationList:
+        """Describe the configured stations."""
+
+    def pull(self, window: Window) -> Iterator[Pull]:
+        """Ask for every reading in ``window``, one request after another; failures are outcomes."""
+
+    def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
+        """Read stored answers. Never raises for a bad record or body: it counts them."""
+
+    def close(self) -> None:
+        """Give connections back."""
+

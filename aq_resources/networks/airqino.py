@@ -1,0 +1,459 @@
+"""AirQino v3: hourly means by station, anonymous or with a Keycloak login.
+
+Contract: ``GET /v3/getStationHourlyAvg/{id}?start_date&end_date`` (``YYYYmmdd-HHMM``, UTC) answers
+``{header, data}``; stamps are naive UTC and mark the hour's beginning; an absent row is a missing
+hour, an absent key a missing sensor. The coordinates in the header are known to be wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import polars as pl
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.http import BrokenAnswer, HttpClient, RefusedRequest, concurrently
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks._client import Parsed, Problems, Pull, Station, StationList
+from aq_resources.raw_pulls import RawAnswer
+from aq_resources.settings import EnvironmentSettings, Settings
+from aq_science.readings import VERSION_SCHEMA, complete_hours
+from aq_science.windows import DAY, Window
+
+TITLE = "AirQino"
+ATTRIBUTION = "AirQino, CNR-IBE and Magenta srl (https://www.airqino.it)"
+API_URL = "https://airqino-api.magentalab.it"
+CATALOGUE_URL = "https://airqino-backend.magentalab.it/api/station"
+TOKEN_URL = (
+    "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-connect/token"  # noqa: S105
+)
+
+# No limit is documented; a year is what the endpoint answers when no window is given.
+SPAN = timedelta(days=366)
+# Refresh a token this long before it ends, so that it cannot end on the way.
+TOKEN_MARGIN_SECONDS = 30.0
+_CHECK_LOGIN = (
+    "Check AQ_AIRQINO_USERNAME, AQ_AIRQINO_PASSWORD, AQ_AIRQINO_CLIENT_ID and "
+    "AQ_AIRQINO_CLIENT_SECRET."
+)
+_ASKED = "%Y%m%d-%H%M"
+_STAMP = "%Y-%m-%d %H:%M:%S"
+
+# AirQino's key -> (parameter, unit). "T. int." is a raw count of the board, not a reading.
+FIELDS = {
+    "CO": ("co", "mg/m³"),
+    "NO2": ("no2", "µg/m³"),
+    "O3": ("o3", "µg/m³"),
+    "PM10": ("pm10", "µg/m³"),
+    "PM2.5": ("pm25", "µg/m³"),
+    "RH": ("humidity", "%"),
+    "T": ("temperature", "°C"),
+}
+
+
+class NetworkSettings(EnvironmentSettings):
+    """Address and credentials of AirQino; anonymous without a user name."""
+
+    model_config = SettingsConfigDict(env_prefix="AQ_AIRQINO_", env_ignore_empty=True)
+
+    url: str = Field(API_URL, description="Base of the AirQino API")
+    token_url: str = Field(TOKEN_URL, description="Keycloak token address")
+    catalogue_url: str | None = Field(
+        None, description="Station catalogue; default AirQino's own, none with another AQ_AIRQINO_URL"
+    )
+    username: str | None = Field(None, description="User name for the password grant")
+    password: SecretStr | None = Field(None, description="Password")
+    client_id: str | None = Field(None, description="Keycloak client")
+    client_secret: SecretStr | None = Field(None, description="Keycloak client secret")
+
+    @property
+    def catalogue(self) -> str | None:
+        if self.catalogue_url is None and self.url == API_URL:
+            return CATALOGUE_URL
+        return self.catalogue_url
+
+
+_Row = msgspec.defstruct(
+    "_Row",
+    [("timestamp", str), *((f"f{i}", float | None, None) for i in range(len(FIELDS)))],
+    rename={f"f{i}": key for i, key in enumerate(FIELDS)},
+    gc=False,
+)
+
+
+class _Body(msgspec.Struct):
+    data: list[_Row]  # type: ignore[valid-type]
+    header: dict[str, Any] = {}
+
+
+_strict_body = msgspec.json.Decoder(_Body)
+
+
+def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime]) -> AirQinoClient:
+    """The client for the stations of ``config``."""
+    if not config.stations:
+        raise SettingsError(
+            "networks.airqino: AirQino cannot list stations by area; name them under `stations`."
+        )
+    own = NetworkSettings()
+    return AirQinoClient(config, own, settings, now)
+
+
+class AirQinoClient:
+    """Client of AirQino (see `NetworkClient`)."""
+
+    name = "airqino"
+    title = TITLE
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        own: NetworkSettings,
+        settings: Settings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.span = timedelta(days=config.span_days) if config.span_days else SPAN
+        self._stations = config.stations
+        self._url = own.url.rstrip("/")
+        self._catalogue_url = own.catalogue
+        self._now = now
+        self._workers = settings.http_concurrency
+        auth = _keycloak(own)
+        self._http = HttpClient(
+            TITLE,
+            timeout=settings.http_timeout_seconds,
+            attempts=settings.http_attempts,
+            auth=auth,
+            explain=lambda response: _explain(response, logged_in=auth is not None),
+        )
+
+    def pull(self, window: Window) -> Iterator[Pull]:
+        """One request a station and span of the window."""
+        requests = (
+            (station, part) for part in window.chunks(self.span) for station in self._stations
+        )
+        return concurrently(lambda request: self._pull_station(*request), requests, self._workers)
+
+    def stations(self) -> StationList:
+        """Stations by the catalogue where it can be reached, else by an answer's header."""
+        catalogue = self._catalogue()
+        yesterday = Window(self._now() - DAY, self._now())
+        headers = concurrently(
+            lambda station: self._pull_station(station, yesterday), self._stations, self._workers
+        )
+        described, failures = [], {}
+        for pull in headers:
+            if pull.failure is not None or pull.answer is None:
+                failures[pull.subject] = pull.failure or TransientFailure("no answer")
+                continue
+            described.append(_describe(pull.subject, pull.answer, catalogue.get(pull.subject)))
+        return StationList(tuple(described), failures)
+
+    def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
+        """Versions of every complete hour within the window each answer was asked for."""
+        parts: list[Parsed] = [_parse_answer(answer) for answer in answers]
+        if not parts:
+            return Parsed.nothing()
+        problems = Problems()
+        for part in parts:
+            problems.merge(part.problems)
+        return Parsed(
+            pl.concat([part.versions for part in parts]),
+            problems,
+            tuple(sorted({station for part in parts for station in part.unreadable})),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _pull_station(self, station: str, window: Window) -> Pull:
+        url = f"{self._url}/v3/getStationHourlyAvg/{station}"
+        params = {
+            "start_date": window.start.strftime(_ASKED),
+            "end_date": window.end.strftime(_ASKED),
+        }
+
+        def keep(response: httpx.Response) -> RawAnswer:
+            return RawAnswer(
+                url,
+                params,
+                (window.start, window.end),
+                self._now(),
+                response.status_code,
+                response.text,
+            )
+
+        try:
+            return Pull(station, keep(self._http.get(url, params, _what_is_wrong)))
+        except (BrokenAnswer, RefusedRequest) as failure:
+            return Pull(station, keep(failure.response), failure)
+        except (TransientFailure, PermanentFailure) as failure:
+            return Pull(station, None, failure)
+
+    def _catalogue(self) -> dict[str, dict[str, Any]]:
+        if self._catalogue_url is None:
+            return {}
+        try:
+            rows = self._http.get(self._catalogue_url, None, _what_is_wrong).json()
+        except (TransientFailure, PermanentFailure):
+            # A convenience: the header of an answer describes the station well enough.
+            return {}
+        if not isinstance(rows, list):
+            return {}
+        return {str(row.get("id")): row for row in rows if isinstance(row, dict)}
+
+
+def _explain(response: httpx.Response, *, logged_in: bool) -> str:
+    if response.status_code in (401, 403):
+        if logged_in:
+            return _CHECK_LOGIN
+        return (
+            "AirQino wants a login: set AQ_AIRQINO_USERNAME, AQ_AIRQINO_PASSWORD, "
+            "AQ_AIRQINO_CLIENT_ID and AQ_AIRQINO_CLIENT_SECRET (info@airqino.it gives them out)."
+        )
+    if response.status_code == 404:
+        station = response.url.path.rsplit("/", 1)[-1]
+        return f"AirQino knows no station {station!r}: correct networks.airqino.stations."
+    return ""
+
+
+def _what_is_wrong(response: httpx.Response) -> str | None:
+    """Only what asking again may mend: a whole body with bad records is kept and counted."""
+    try:
+        msgspec.json.decode(response.content, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        start = response.text.lstrip()[:40]
+        if start.startswith("<"):
+            return f"HTML instead of JSON ({start!r}…)"
+        return f"not whole JSON ({error})" if start else "an empty body"
+    return None
+
+
+def _describe(station: str, answer: RawAnswer, listed: dict[str, Any] | None) -> Station:
+    try:
+        body = msgspec.json.decode(answer.body)
+    except msgspec.DecodeError:
+        body = {}
+    header = body.get("header") if isinstance(body, dict) else None
+    header = header if isinstance(header, dict) else {}
+    listed = listed or {}
+
+    def first(*values: object) -> Any:
+        return next((value for value in values if value not in (None, "")), None)
+
+    rows = body.get("data") if isinstance(body, dict) else None
+    seen = {key for row in rows or [] if isinstance(row, dict) for key in row}
+    return Station(
+        station,
+        name=first(listed.get("name"), header.get("station_name")),
+        latitude=_number(first(listed.get("lat"), header.get("station_lat"))),
+        longitude=_number(first(listed.get("lon"), header.get("station_lon"))),
+        parameters=tuple(sorted(FIELDS[key][0] for key in seen & FIELDS.keys())),
+        attribution=ATTRIBUTION,
+    )
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _parse_answer(answer: RawAnswer) -> Parsed:
+    station = answer.url.rsplit("/", 1)[-1]
+    problems = Problems()
+    if answer.status != httpx.codes.OK:
+        problems.add(station, f"status_{answer.status}", answer.body)
+        return Parsed(VERSION_SCHEMA.to_frame(), problems)
+    try:
+        rows = _strict_body.decode(answer.body).data
+        stamps = [row.timestamp for row in rows]
+        columns = {
+            key: [getattr(row, f"f{i}") for row in rows] for i, key in enumerate(FIELDS)
+        }
+    except msgspec.ValidationError:
+        # Some record is not of the known form: read the others one by one.
+        stamps, columns = _lenient_columns(answer.body, station, problems)
+    except msgspec.DecodeError as error:
+        problems.add(station, "not_json", f"{error}: {answer.body[:60]}")
+        return Parsed(VERSION_SCHEMA.to_frame(), problems, (station,))
+    wide = pl.DataFrame(
+        {"stamp": stamps, **columns},
+        schema={"stamp": pl.String(), **dict.fromkeys(FIELDS, pl.Float64())},
+    ).with_columns(
+        hour=pl.col("stamp").str.to_datetime(
+            _STAMP, time_unit="us", time_zone="UTC", strict=False
+        )
+    )
+    unreadable = wide.filter(pl.col("hour").is_null())
+    if len(unreadable):
+        problems.add(station, "timestamp_format", str(unreadable["stamp"][0]), len(unreadable))
+    uneven = wide.filter(pl.col("hour") != pl.col("hour").dt.truncate("1h"))
+    if len(uneven):
+        problems.add(station, "not_a_whole_hour", str(uneven["stamp"][0]), len(uneven))
+    wide = wide.filter(pl.col("hour") == pl.col("hour").dt.truncate("1h"))
+    repeated = wide["hour"].is_duplicated()
+    if repeated.any():
+        extra = int(repeated.sum()) - wide.filter(repeated)["hour"].n_unique()
+        problems.add(station, "duplicate_hour", str(wide.filter(repeated)["stamp"][0]), extra)
+    all_bad = (station,) if wide.is_empty() and problems.total else ()
+    return Parsed(_to_versions(wide, repeated, station, answer), problems, all_bad)
+
+
+def _to_versions(
+    wide: pl.DataFrame, repeated: pl.Series, station: str, answer: RawAnswer
+) -> pl.DataFrame:
+    """Long form; of an hour given twice the last value stands, marked as a duplicate."""
+    wide = (
+        wide.with_columns(duplicate=repeated)
+        .filter(pl.col("hour").is_between(*answer.window, closed="left"))
+        .unique("hour", keep="last", maintain_order=True)
+    )
+    long = wide.unpivot(
+        list(FIELDS),
+        index=["hour", "duplicate"],
+        variable_name="key",
+        value_name="value_native",
+    ).drop_nulls("value_native")
+    names = {key: parameter for key, (parameter, _) in FIELDS.items()}
+    units = {key: unit for key, (_, unit) in FIELDS.items()}
+    versions = long.select(
+        pl.lit(station, pl.Categorical()).alias("station_id"),
+        pl.col("key")
+        .replace_strict(names, return_dtype=VERSION_SCHEMA["parameter"])
+        .alias("parameter"),
+        "hour",
+        "value_native",
+        pl.col("key").replace_strict(units, return_dtype=pl.Categorical()).alias("unit_native"),
+        pl.lit(None, pl.Float64).alias("coverage"),
+        pl.lit(None, pl.Categorical()).alias("sensor_id"),
+        "duplicate",
+        pl.lit(answer.pulled_at, VERSION_SCHEMA["pulled_at"]).alias("pulled_at"),
+    )
+    return complete_hours(versions)
+
+
+def _lenient_columns(
+    body: str, station: str, problems: Problems
+) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Columns of a body some of whose records are not of the known form."""
+    columns: dict[str, list[float | None]] = {key: [] for key in FIELDS}
+    stamps: list[str] = []
+    decoded = msgspec.json.decode(body)
+    rows = decoded.get("data") if isinstance(decoded, dict) else None
+    if not isinstance(rows, list):
+        problems.add(station, "no_data_list", body)
+        return stamps, columns
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("timestamp"), str):
+            problems.add(station, "no_timestamp", str(row))
+            continue
+        stamps.append(row["timestamp"])
+        for key, values in columns.items():
+            given = row.get(key)
+            number = _number(given)
+            if given is not None and number is None:
+                problems.add(station, "not_a_number", f"{row['timestamp']} {key}: {given!r}")
+            elif isinstance(given, str):
+                # Unambiguous, so it is read; still a change of form that somebody should see.
+                problems.add(station, "number_as_text", f"{row['timestamp']} {key}: {given!r}")
+            values.append(number)
+    return stamps, columns
+
+
+class KeycloakPassword(httpx.Auth):
+    """OAuth2 password grant of Keycloak, shared by every thread of a client.
+
+    The token is renewed before it ends, with the refresh token where that is still good, and once
+    more where the server answers 401 nevertheless.
+    """
+
+    requires_response_body = True
+
+    def __init__(self, url: str, form: dict[str, str], now: Callable[[], float] = time.monotonic):
+        self._url = url
+        self._form = form
+        self._now = now
+        self._lock = threading.Lock()
+        self._token = ""
+        self._ends = 0.0
+        self._refresh_token = ""
+        self._refresh_ends = 0.0
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """httpx's hook: sets the bearer token, asking for one where needed."""
+        used = yield from self._current(stale="")
+        request.headers["Authorization"] = f"Bearer {used}"
+        response = yield request
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            renewed = yield from self._current(stale=used)
+            request.headers["Authorization"] = f"Bearer {renewed}"
+            yield request
+
+    def _current(self, stale: str) -> Generator[httpx.Request, httpx.Response, str]:
+        with self._lock:
+            now = self._now()
+            if self._token not in ("", stale) and now < self._ends - TOKEN_MARGIN_SECONDS:
+                return self._token
+            if self._refresh_token and not stale and now < self._refresh_ends:
+                response = yield self._request(
+                    {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
+                )
+                if response.status_code == httpx.codes.OK:
+                    return self._accept(response)
+            response = yield self._request({"grant_type": "password", "scope": "openid"})
+            if response.status_code in (400, 401, 403):
+                # Not a RefusedRequest: what a login answers is no answer to keep.
+                raise PermanentFailure(
+                    f"{TITLE} refuses the login ({response.status_code}). {_CHECK_LOGIN}"
+                )
+            if response.status_code != httpx.codes.OK:
+                raise TransientFailure(f"{TITLE}'s login answered {response.status_code}")
+            return self._accept(response)
+
+    def _request(self, form: dict[str, str]) -> httpx.Request:
+        if form["grant_type"] == "refresh_token":
+            own = {key: self._form[key] for key in ("client_id", "client_secret")}
+        else:
+            own = self._form
+        return httpx.Request("POST", self._url, data={**own, **form})
+
+    def _accept(self, response: httpx.Response) -> str:
+        try:
+            answer = response.json()
+            self._token = str(answer["access_token"])
+            self._ends = self._now() + float(answer.get("expires_in", 60))
+        except (ValueError, KeyError, TypeError):
+            raise TransientFailure(f"{TITLE}'s login sent no token") from None
+        self._refresh_token = str(answer.get("refresh_token") or "")
+        self._refresh_ends = self._now() + float(answer.get("refresh_expires_in") or 0)
+        return self._token
+
+
+def _keycloak(own: NetworkSettings) -> KeycloakPassword | None:
+    if own.username is None:
+        return None
+    given = {
+        "username": own.username,
+        "password": own.password.get_secret_value() if own.password else None,
+        "client_id": own.client_id,
+        "client_secret": own.client_secret.get_secret_value() if own.client_secret else None,
+    }
+    if missing := [f"AQ_AIRQINO_{key.upper()}" for key, value in given.items() if value is None]:
+        raise SettingsError(
+            f"AQ_AIRQINO_USERNAME is set, so {', '.join(missing)} must be set too."
+        )
+    return KeycloakPassword(own.token_url, {key: str(value) for key, value in given.items()})

@@ -1,0 +1,269 @@
+"""Objects by key, on a local folder or an S3 bucket: the same keys, and every write whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlparse
+
+from aq_resources.failures import PermanentFailure, TransientFailure
+
+# Keys that begin so are unfinished local writes; no listing shows them.
+_UNFINISHED = ".unfinished-"
+
+
+class ObjectStore(Protocol):
+    """What the platform needs of a store. Keys are relative, with ``/`` between parts."""
+
+    def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
+        """Write the whole object. Raises FileExistsError if it exists and may not be replaced."""
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. Raises `PermanentFailure` naming a missing key."""
+
+    def exists(self, key: str) -> bool:
+        """Whether the key holds an object."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Every key below the folder ``prefix``, in order."""
+
+    def folders(self, prefix: str, start_after: str = "") -> list[str]:
+        """Names of the folders right below ``prefix`` that sort after ``start_after``."""
+
+    def uri(self, key: str) -> str:
+        """Address of the object for people, polars and DuckDB."""
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """What polars needs to read the store's addresses by itself."""
+
+
+class LocalObjectStore:
+    """Objects as files below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
+        path = self._path(key)
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if overwrite:
+                    os.replace(unfinished, path)
+                else:
+                    # A hard link, unlike a rename, fails where the name is taken.
+                    os.link(unfinished, path)
+            finally:
+                Path(unfinished).unlink(missing_ok=True)
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise _missing(self.uri(key)) from None
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def keys(self, prefix: str) -> list[str]:
+        folder = self._path(prefix)
+        return sorted(
+            path.relative_to(self.root).as_posix()
+            for path in folder.rglob("*")
+            if path.is_file() and not path.name.startswith(_UNFINISHED)
+        )
+
+    def folders(self, prefix: str, start_after: str = "") -> list[str]:
+        folder = self._path(prefix)
+        if not folder.is_dir():
+            return []
+        names = (entry.name for entry in os.scandir(folder) if entry.is_dir())
+        return sorted(name for name in names if name > start_after)
+
+    def uri(self, key: str) -> str:
+        return str(self._path(key))
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        return {}
+
+    def _path(self, key: str) -> Path:
+        return self.root / key
+
+
+class S3ObjectStore:
+    """Objects below ``s3://bucket/prefix``; a PUT is atomic by the protocol."""
+
+    def __init__(self, bucket: str, prefix: str, endpoint_url: str | None) -> None:
+        self.bucket = bucket
+        self.prefix = f"{prefix}/" if prefix else ""
+        self.endpoint_url = endpoint_url
+
+    @cached_property
+    def client(self) -> Any:
+        """The boto3 client that dagster-aws makes: retries, and path-style for own endpoints."""
+        from dagster_aws.s3 import S3Resource
+
+        return S3Resource(endpoint_url=self.endpoint_url, max_attempts=5).get_client()
+
+    def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
+        condition = {} if overwrite else {"IfNoneMatch": "*"}
+        with self._explained(key):
+            self.client.put_object(
+                Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition
+            )
+
+    def get(self, key: str) -> bytes:
+        with self._explained(key):
+            body: bytes = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)[
+                "Body"
+            ].read()
+            return body
+
+    def exists(self, key: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            with self._explained(key):
+                self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+        except PermanentFailure as failure:
+            cause = failure.__cause__
+            if isinstance(cause, ClientError) and _code(cause) in ("404", "NoSuchKey"):
+                return False
+            raise
+        return True
+
+    def keys(self, prefix: str) -> list[str]:
+        found = self._pages(prefix.rstrip("/") + "/")
+        return sorted(
+            entry["Key"].removeprefix(self.prefix)
+            for page in found
+            for entry in page.get("Contents", [])
+        )
+
+    def folders(self, prefix: str, start_after: str = "") -> list[str]:
+        folder = prefix.rstrip("/") + "/"
+        begin = {"StartAfter": self.prefix + folder + start_after} if start_after else {}
+        names = (
+            entry["Prefix"].removeprefix(self.prefix + folder).rstrip("/")
+            for page in self._pages(folder, Delimiter="/", **begin)
+            for entry in page.get("CommonPrefixes", [])
+        )
+        return sorted(name for name in names if name > start_after)
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{self.prefix}{key}"
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        return s3_options(self.endpoint_url)
+
+    def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
+        paginator = self.client.get_paginator("list_objects_v2")
+        with self._explained(prefix):
+            yield from paginator.paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix, **arguments
+            )
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        """Turn boto's errors into the platform's, naming address and mend."""
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+        try:
+            yield
+        except NoCredentialsError as error:
+            raise PermanentFailure(
+                "No credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or give the machine a role."
+            ) from error
+        except ClientError as error:
+            code = _code(error)
+            if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+                raise FileExistsError(self.uri(key)) from error
+            if code == "NoSuchBucket":
+                raise PermanentFailure(
+                    f"The S3 bucket {self.bucket!r} does not exist. Create it, or correct "
+                    "AQ_OBJECT_STORE (and AQ_S3_ENDPOINT_URL)."
+                ) from error
+            if code in ("NoSuchKey", "404"):
+                raise _missing(self.uri(key)) from error
+            if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"):
+                raise PermanentFailure(
+                    f"S3 refuses access to {self.uri(key)} ({code}). Check the AWS credentials "
+                    "and the bucket's policy."
+                ) from error
+            raise TransientFailure(f"S3 answered {code} for {self.uri(key)}") from error
+        except BotoCoreError as error:
+            raise TransientFailure(
+                f"S3 at {self.endpoint_url or 'AWS'} cannot be reached for {self.uri(key)}: {error}"
+            ) from error
+
+
+def s3_options(endpoint_url: str | None) -> dict[str, str]:
+    """polars' object-store options for the credentials that boto3 finds."""
+    import boto3
+
+    session = boto3.Session()
+    options = {"aws_region": session.region_name or "us-east-1"}
+    if (credentials := session.get_credentials()) is not None:
+        frozen = credentials.get_frozen_credentials()
+        options["aws_access_key_id"] = frozen.access_key or ""
+        options["aws_secret_access_key"] = frozen.secret_key or ""
+        if frozen.token:
+            options["aws_session_token"] = frozen.token
+    if endpoint_url:
+        options |= {
+            "aws_endpoint_url": endpoint_url,
+            "aws_allow_http": "true",
+            "aws_virtual_hosted_style_request": "false",
+        }
+    return options
+
+
+def open_object_store(url: str, s3_endpoint_url: str | None = None) -> ObjectStore:
+    """The store at ``file:///folder`` or ``s3://bucket/prefix``. Opens no connection yet."""
+    parts = urlparse(url)
+    if parts.scheme == "s3":
+        return S3ObjectStore(parts.netloc, parts.path.strip("/"), s3_endpoint_url)
+    return LocalObjectStore(Path(unquote(parts.path)))
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _missing(uri: str) -> PermanentFailure:
+    return PermanentFailure(
+        f"{uri} does not exist. Materialize the partition it belongs to first."
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TransientFailure(
+                f"The disk is full: {path} could not be written. Free space and run this "
+                "again; nothing was half-written."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise PermanentFailure(
+                f"{path} cannot be written ({error.strerror}). Give this user the right to "
+                "write there, or point AQ_HOME or AQ_OBJECT_STORE elsewhere."
+            ) from error
+        raise

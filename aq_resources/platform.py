@@ -1,0 +1,91 @@
+"""The platform's parts, made once from the settings and handed to assets as one resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from aq_resources.io_managers import S3IOManager
+from aq_resources.network_settings import NetworkConfig, load_networks, networks_path
+from aq_resources.networks import create_client, known_networks
+from aq_resources.networks._client import NetworkClient
+from aq_resources.object_store import ObjectStore, open_object_store
+from aq_resources.settings import Settings
+from aq_resources.tables import FORECAST_MODELS_SCHEMA, HOURLY_READINGS
+from aq_resources.warehouse import Warehouse, WarehouseLocation
+
+
+def system_clock() -> datetime:
+    """The present instant, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Platform:
+    """Settings, networks and stores. Nothing is opened before it is used.
+
+    ``now`` is the only clock: it stamps what is received and issued, and decides nothing else.
+    """
+
+    settings: Settings
+    networks: dict[str, NetworkConfig]
+    now: Callable[[], datetime] = system_clock
+    _clients: dict[str, NetworkClient] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls, now: Callable[[], datetime] = system_clock) -> Platform:
+        """The platform as the environment's settings describe it."""
+        settings = Settings()
+        return cls(
+            settings, load_networks(networks_path(settings.networks), known_networks()), now
+        )
+
+    def client(self, network: str) -> NetworkClient:
+        """The network's client, shared by everything in this process."""
+        if network not in self._clients:
+            self._clients[network] = create_client(self.networks[network], self.settings, self.now)
+        return self._clients[network]
+
+    @cached_property
+    def object_store(self) -> ObjectStore:
+        return open_object_store(self.settings.object_store_url, self.settings.s3_endpoint_url)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        settings = self.settings
+        data_path = settings.warehouse_data_path
+        return Warehouse(
+            WarehouseLocation(
+                settings.warehouse_url,
+                data_path,
+                any(url.startswith("s3://") for url in (data_path, settings.object_store_url)),
+                settings.s3_endpoint_url,
+            )
+        )
+
+    @cached_property
+    def files(self) -> S3IOManager:
+        """The object store's IO manager."""
+        return S3IOManager(
+            self.object_store,
+            self.warehouse,
+            {
+                "hourly_readings": HOURLY_READINGS.schema,
+                "forecast_models": FORECAST_MODELS_SCHEMA,
+            },
+        )
+
+    @property
+    def chunk(self) -> timedelta:
+        """How much of a long range is worked on at once."""
+        return timedelta(days=self.settings.chunk_days)
+
+    def close(self) -> None:
+        """Give connections back."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        if "warehouse" in self.__dict__:
+            self.warehouse.close()

@@ -1,0 +1,27 @@
+"""Progress of long work, told to whoever listens in this process (the command's progress bars)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# asset, hours done, hours in all
+Listener = Callable[[str, int, int], None]
+
+_listeners: list[Listener] = []
+
+
+def report(asset: str, done: int, total: int) -> None:
+    """Tell every listener how far ``asset`` is."""
+    for listener in _listeners:
+        listener(asset, done, total)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call ``listener`` for every report made meanwhile."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

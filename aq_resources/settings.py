@@ -1,0 +1,114 @@
+"""Settings of the platform, from the environment (``AQ_…``) and nowhere else.
+
+A network's own settings (address, credentials) live beside its client. ``docs/settings.md`` lists
+every variable; a test holds that table against these classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from aq_resources.failures import SettingsError
+from aq_science.units import EU_REFERENCE_C
+
+
+class EnvironmentSettings(BaseSettings):
+    """Base of every settings class: a bad value becomes one readable error."""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            prefix = self.model_config.get("env_prefix", "")
+            lines = [
+                f"{prefix}{'_'.join(str(part) for part in e['loc'])}".upper() + f": {e['msg']}"
+                for e in error.errors()
+            ]
+            raise SettingsError(
+                "A setting in the environment is wrong.\n  " + "\n  ".join(lines)
+            ) from None
+
+
+class Settings(EnvironmentSettings):
+    """Where things are kept and how the work is done."""
+
+    model_config = SettingsConfigDict(env_prefix="AQ_", env_ignore_empty=True)
+
+    home: Path = Field(
+        Path(".aq"), description="Folder of everything the embedded default writes"
+    )
+    object_store: str = Field(
+        "", description="`file:///…` or `s3://bucket/prefix`; default `<AQ_HOME>/objects`"
+    )
+    s3_endpoint_url: str | None = Field(
+        None, description="Endpoint of an S3-compatible server; default AWS"
+    )
+    warehouse: str = Field(
+        "",
+        description="`ducklake:sqlite:<path>` or `ducklake:postgres:<libpq string>`; "
+        "default `ducklake:sqlite:<AQ_HOME>/warehouse.sqlite`",
+    )
+    warehouse_data: str = Field(
+        "",
+        description="Where the warehouse keeps its Parquet (folder or `s3://…`); "
+        "default `<AQ_HOME>/warehouse`, required for a Postgres catalog",
+    )
+    networks: Path | None = Field(
+        None, description="Path of the networks file; default `networks.yaml`"
+    )
+    http_timeout_seconds: float = Field(30.0, gt=0, description="Time-out of one request")
+    http_attempts: int = Field(5, ge=1, description="Tries at one request before it fails")
+    http_concurrency: int = Field(4, ge=1, description="Requests under way at once to a network")
+    chunk_days: int = Field(
+        31, ge=1, description="Days worked on at once in a long range: bounds memory"
+    )
+    daily_day: Literal["civil", "standard"] = Field(
+        "civil", description="Daily averages by local `civil` or local `standard` time"
+    )
+    gas_reference_celsius: float = Field(
+        EU_REFERENCE_C, description="Reference for ppm to µg/m³: 20 (EU) or 25 (US EPA)"
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("object_store")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        if value and not value.startswith(("file://", "s3://")):
+            raise ValueError(f"must start with file:// or s3://, not {value!r}")
+        return value.rstrip("/")
+
+    @field_validator("warehouse")
+    @classmethod
+    def _known_warehouse(cls, value: str) -> str:
+        if value and not value.startswith(("ducklake:sqlite:", "ducklake:postgres:")):
+            raise ValueError("must start with ducklake:sqlite: or ducklake:postgres:")
+        return value
+
+    @property
+    def object_store_url(self) -> str:
+        return self.object_store or f"file://{self.home / 'objects'}"
+
+    @property
+    def warehouse_url(self) -> str:
+        return self.warehouse or f"ducklake:sqlite:{self.home / 'warehouse.sqlite'}"
+
+    @property
+    def warehouse_data_path(self) -> str:
+        if not self.warehouse_data and self.warehouse.startswith("ducklake:postgres:"):
+            raise SettingsError(
+                "AQ_WAREHOUSE names a Postgres catalog, so AQ_WAREHOUSE_DATA must say where its "
+                "Parquet goes: a folder all machines share, or s3://bucket/prefix."
+            )
+        return self.warehouse_data or str(self.home / "warehouse")
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"

@@ -1,0 +1,47 @@
+"""Versions of readings out of the stored raw pulls, window by window."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from aq_resources.networks._client import NetworkClient, Problems
+from aq_resources.raw_pulls import RawPullStore, folder_window
+from aq_science.readings import VERSION_SCHEMA
+from aq_science.windows import Window
+
+
+class VersionReader:
+    """Reads consecutive windows, parsing each folder of raw pulls once.
+
+    A folder is kept parsed from the first window that touches it to the last, so memory is bounded
+    by the folders that cover one window.
+    """
+
+    def __init__(self, pulls: RawPullStore, client: NetworkClient) -> None:
+        self.pulls = pulls
+        self.client = client
+        self.problems = Problems()
+        self.unreadable: set[str] = set()
+        self._parsed: dict[str, pl.DataFrame] = {}
+
+    def read(self, window: Window) -> pl.DataFrame:
+        """Every version (`VERSION_SCHEMA`) of the hours in ``window``."""
+        wanted = self.pulls.folders(window)
+        self._parsed = {name: self._parsed[name] for name in wanted if name in self._parsed}
+        for name in wanted:
+            if name not in self._parsed:
+                self._parsed[name] = self._parse(name)
+        inside = pl.col("hour").is_between(window.start, window.end, closed="left")
+        return pl.concat(
+            [VERSION_SCHEMA.to_frame(), *(self._parsed[name].filter(inside) for name in wanted)]
+        )
+
+    def _parse(self, folder: str) -> pl.DataFrame:
+        parsed = self.client.parse(self.pulls.read(folder))
+        self.problems.merge(parsed.problems)
+        self.unreadable |= set(parsed.unreadable)
+        # Answers may reach beyond what the folder's name says; the folder decides.
+        days = folder_window(folder)
+        return parsed.versions.filter(
+            pl.col("hour").is_between(days.start, days.end, closed="left")
+        )

@@ -1,0 +1,278 @@
+"""Daily averages per station, by the station's local day.
+
+Sources: Directive 2008/50/EC Annexes VII and XI (75 % of hours; running 8-hour means need 6 of 8
+hours, belong to the day on which they end, and 18 of a day's 24 are needed for its maximum) and
+40 CFR 50 Appendix N (75 % of the hours of a day in local standard time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from aq_science.indices import (
+    CATEGORY,
+    WHO_2021_8H,
+    WHO_2021_DAILY,
+    aqi,
+    aqi_category,
+    aqi_concentration,
+    by_parameter,
+)
+from aq_science.readings import PARAMETER, UNIT
+from aq_science.units import EU_REFERENCE_C
+from aq_science.windows import DAY, HOUR, Window
+
+Day = Literal["civil", "standard"]
+
+COMPLETENESS = 0.75
+RUNNING_HOURS = 8
+RUNNING_VALID = 6
+RUNNING_WINDOWS = 18
+RUNNING_PARAMETERS = ("co", "o3")
+
+# Local days reach this far beyond the UTC days of the same dates (UTC+14 to UTC-12), and a
+# running mean seven hours further back.
+REACH_BEFORE = timedelta(hours=14 + RUNNING_HOURS - 1)
+REACH_AFTER = timedelta(hours=12)
+
+DAILY_SCHEMA = pl.Schema(
+    {
+        "network": pl.Categorical(),
+        "station_id": pl.Categorical(),
+        "parameter": PARAMETER,
+        "date": pl.Date(),
+        "timezone": pl.Categorical(),
+        "mean": pl.Float64(),
+        "minimum": pl.Float64(),
+        "maximum": pl.Float64(),
+        "hours_valid": pl.Int32(),
+        "hours_present": pl.Int32(),
+        "hours_expected": pl.Int32(),
+        "completeness": pl.Float64(),
+        "valid": pl.Boolean(),
+        "rule": pl.Categorical(),
+        "mean_all_hours": pl.Float64(),
+        "max_8h_mean": pl.Float64(),
+        "aqi": pl.Int32(),
+        "aqi_category": CATEGORY,
+        "who_2021_exceeded": pl.Boolean(),
+        "unit": UNIT,
+    }
+)
+
+
+@dataclass(frozen=True)
+class _Calendar:
+    """The local date of every UTC hour from ``origin`` on, in one time zone."""
+
+    origin: datetime
+    dates: pl.Series
+    expected: pl.DataFrame
+
+    @classmethod
+    def of(cls, zone: str, hours: Window, day: Day) -> _Calendar:
+        # Longer than asked, so that the first and the last local day are counted whole.
+        whole = hours.padded(before=2 * DAY, after=2 * DAY)
+        local = (
+            pl.datetime_range(
+                whole.start, whole.end, interval="1h", closed="left", time_unit="us",
+                time_zone="UTC", eager=True,
+            )
+            .alias("hour")
+            .to_frame()
+            .with_columns(local=pl.col("hour").dt.convert_time_zone(zone))
+        )
+        if day == "civil":
+            date_of = pl.col("local").dt.date()
+        else:
+            date_of = (
+                (pl.col("hour") + pl.col("local").dt.base_utc_offset())
+                .dt.replace_time_zone(None)
+                .dt.date()
+            )
+        dated = local.select(date=date_of)
+        expected = dated.group_by("date").agg(hours_expected=pl.len().cast(pl.Int32))
+        return cls(whole.start, dated["date"], expected)
+
+    def date_of(self, hours: pl.Series) -> pl.Series:
+        index = (hours - self.origin).dt.total_hours()
+        return self.dates.gather(index).alias("date")
+
+
+def rule_name(day: Day) -> str:
+    """Name of the rule behind ``valid`` and the day."""
+    return f"75_percent_of_hours_{day}_day"
+
+
+def daily_averages(
+    hourly: pl.DataFrame,
+    zones: dict[str, str],
+    dates: tuple[date, date],
+    *,
+    day: Day = "civil",
+    reference_c: float = EU_REFERENCE_C,
+) -> pl.DataFrame:
+    """`DAILY_SCHEMA` rows of the local days ``dates[0]`` to ``dates[1]``, both inclusive.
+
+    ``hourly``: `HOURLY_SCHEMA` (at least network, station_id, parameter, hour, value, flag), with
+    readings from `REACH_BEFORE` ahead of the first UTC day to `REACH_AFTER` behind the last one.
+    ``zones``: IANA time zone by station id; a station left out counts in UTC. A day of a station
+    and parameter without any present hour gives no row. ``mean``, ``minimum`` and ``maximum`` are
+    over hours flagged ``valid``, whether or not the day is ``valid``; the index and the guideline
+    comparison are given for valid days only.
+    """
+    frames = [
+        _one_zone(part, zone, dates, day)
+        for zone, part in _by_zone(hourly, zones)
+        if not part.is_empty()
+    ]
+    if not frames:
+        return DAILY_SCHEMA.to_frame()
+    return _with_indices(pl.concat(frames), day, reference_c)
+
+
+def _by_zone(hourly: pl.DataFrame, zones: dict[str, str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    stations: dict[str, list[str]] = {}
+    for station in hourly["station_id"].unique().to_list():
+        stations.setdefault(zones.get(station, "UTC"), []).append(station)
+    if len(stations) == 1:
+        yield next(iter(stations)), hourly
+        return
+    for zone, members in sorted(stations.items()):
+        keep = pl.Series(members, dtype=pl.Categorical())
+        yield zone, hourly.filter(pl.col("station_id").is_in(keep.implode()))
+
+
+def _one_zone(
+    hourly: pl.DataFrame, zone: str, dates: tuple[date, date], day: Day
+) -> pl.DataFrame:
+    first, last = hourly["hour"].min(), hourly["hour"].max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    calendar = _Calendar.of(zone, Window(first, last + HOUR), day)
+    dated = hourly.lazy().with_columns(calendar.date_of(hourly["hour"]))
+    key = ["network", "station_id", "parameter", "date"]
+    # Nulls are skipped by every aggregate, so one masked column stands for "valid hours only".
+    valid = pl.when(pl.col("flag") == "valid").then("value").alias("valid_value")
+    days = (
+        dated.filter(pl.col("date").is_between(*dates))
+        .select(*key, "value", valid)
+        .group_by(key)
+        .agg(
+            mean=pl.col("valid_value").mean(),
+            minimum=pl.col("valid_value").min(),
+            maximum=pl.col("valid_value").max(),
+            hours_valid=pl.col("valid_value").count().cast(pl.Int32),
+            hours_present=pl.col("value").count().cast(pl.Int32),
+            mean_all_hours=pl.col("value").mean(),
+        )
+        .filter(pl.col("hours_present") > 0)
+        .collect()
+    )
+    return days.join(calendar.expected, on="date", how="left").join(
+        _running_maxima(hourly, calendar), on=["station_id", "parameter", "date"], how="left"
+    ).with_columns(timezone=pl.lit(zone, pl.Categorical()))
+
+
+def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
+    """Highest running 8-hour mean of each station, parameter and local day that has enough.
+
+    Works on a dense matrix of series by hours: an absent hour still ends a window.
+    """
+    schema = {
+        "station_id": pl.Categorical(),
+        "parameter": PARAMETER,
+        "date": pl.Date(),
+        "max_8h_mean": pl.Float64(),
+    }
+    readings = hourly.filter(
+        pl.col("parameter").is_in(RUNNING_PARAMETERS)
+        & (pl.col("flag") == "valid")
+        & pl.col("value").is_not_null()
+    ).select("station_id", "parameter", "hour", "value")
+    if readings.is_empty():
+        return pl.DataFrame(schema=schema)
+    series = readings.select("station_id", "parameter").unique().sort("station_id", "parameter")
+    rows = readings.join(
+        series.with_row_index("row"), on=["station_id", "parameter"], how="left",
+        maintain_order="left",
+    )["row"].to_numpy()
+    origin = readings["hour"].min()
+    columns = (readings["hour"] - origin).dt.total_hours().to_numpy()
+    # Windows that end up to seven hours behind the last reading still hold some of it.
+    width = int(columns.max()) + RUNNING_HOURS
+    values = np.zeros((len(series), width))
+    present = np.zeros((len(series), width), np.int8)
+    values[rows, columns] = readings["value"].to_numpy()
+    present[rows, columns] = 1
+    total, count = values.copy(), present.copy()
+    for lag in range(1, RUNNING_HOURS):
+        total[:, lag:] += values[:, :-lag]
+        count[:, lag:] += present[:, :-lag]
+    means = np.where(count >= RUNNING_VALID, total / np.maximum(count, 1), -np.inf)
+    hours = pl.datetime_range(
+        origin, None if origin is None else origin + (width - 1) * HOUR,  # type: ignore[operator]
+        interval="1h", time_unit="us", time_zone="UTC", eager=True,
+    )  # fmt: skip
+    dates = calendar.date_of(hours)
+    starts = np.flatnonzero(np.r_[True, dates.to_numpy()[1:] != dates.to_numpy()[:-1]])
+    maxima = np.maximum.reduceat(means, starts, axis=1)
+    windows = np.add.reduceat(np.isfinite(means).astype(np.int16), starts, axis=1)
+    row, column = np.nonzero(windows >= RUNNING_WINDOWS)
+    return series[row].with_columns(
+        dates.gather(starts).gather(column).alias("date"),
+        pl.Series("max_8h_mean", maxima[row, column]),
+    )
+
+
+def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFrame:
+    parameter = pl.col("parameter")
+    basis = {"pm25": pl.col("mean"), "co": pl.col("max_8h_mean")}
+    index = by_parameter(
+        parameter,
+        {name: aqi(name, aqi_concentration(name, value, reference_c)) for name, value in basis.items()},
+        pl.lit(None, pl.Int32),
+    )
+    compared = by_parameter(
+        parameter, dict.fromkeys(WHO_2021_8H, pl.col("max_8h_mean")), pl.col("mean")
+    )
+    guideline = parameter.replace_strict(WHO_2021_DAILY, default=None, return_dtype=pl.Float64)
+    return (
+        days.lazy()
+        .with_columns(completeness=pl.col("hours_valid") / pl.col("hours_expected"))
+        .with_columns(valid=pl.col("completeness") >= COMPLETENESS)
+        .with_columns(
+            rule=pl.lit(rule_name(day), pl.Categorical()),
+            aqi=pl.when("valid").then(index),
+            who_2021_exceeded=pl.when("valid").then(compared > guideline),
+        )
+        .with_columns(aqi_category=aqi_category(pl.col("aqi")))
+        .join(_units(), on="parameter", how="left")
+        .select(DAILY_SCHEMA.names())
+        .sort("network", "station_id", "parameter", "date")
+        .collect()
+    )
+
+
+def _units() -> pl.LazyFrame:
+    from aq_science.parameters import PARAMETERS
+
+    return pl.LazyFrame(
+        {"parameter": list(PARAMETERS), "unit": [p.unit for p in PARAMETERS.values()]},
+        schema={"parameter": PARAMETER, "unit": UNIT},
+    )
+
+
+def local_today(zone: str, now: datetime) -> date:
+    """The date in ``zone`` at the instant ``now``."""
+    return now.astimezone(ZoneInfo(zone)).date()
+
+
+__all__ = ["DAILY_SCHEMA", "UTC", "Day", "daily_averages", "rule_name"]

@@ -1,0 +1,72 @@
+"""Conversion of reported units into the canonical unit of each parameter.
+
+Gases convert by the ideal gas law at 101.325 kPa and a reference temperature: 20 °C in EU law
+(Directive 2008/50/EC, Annex VI), 25 °C at the US EPA. Particles are never converted between
+temperatures.
+"""
+
+from __future__ import annotations
+
+from aq_science.parameters import PARAMETERS
+
+GAS_CONSTANT = 8.314462618  # J/(mol K), CODATA 2018
+PRESSURE_KPA = 101.325
+EU_REFERENCE_C = 20.0
+EPA_REFERENCE_C = 25.0
+
+_SPELLINGS = {
+    "ug/m3": "µg/m³",
+    "μg/m³": "µg/m³",  # Greek mu (U+03BC) beside the micro sign (U+00B5)
+    "μg/m3": "µg/m³",
+    "µg/m3": "µg/m³",
+    "mg/m3": "mg/m³",
+    "ng/m3": "ng/m³",
+    "c": "°C",
+    "f": "°F",
+    "hpa": "hPa",
+    "mb": "hPa",
+    "mbar": "hPa",
+    "pa": "Pa",
+}
+_MASS_UG = {"ng/m³": 1e-3, "µg/m³": 1.0, "mg/m³": 1e3}
+_FRACTION_PPM = {"ppm": 1.0, "ppb": 1e-3}
+
+
+def molar_volume(reference_c: float = EU_REFERENCE_C) -> float:
+    """Litres per mole of an ideal gas at ``reference_c`` and 101.325 kPa."""
+    return GAS_CONSTANT * (reference_c + 273.15) / PRESSURE_KPA
+
+
+def normalise_unit(unit: str) -> str:
+    """One spelling for each unit; an unknown one comes back stripped, as it is."""
+    unit = unit.strip()
+    return _SPELLINGS.get(unit.lower(), _SPELLINGS.get(unit, unit))
+
+
+def to_canonical(
+    parameter: str, unit: str, reference_c: float = EU_REFERENCE_C
+) -> tuple[float, float] | None:
+    """``(scale, offset)`` so that ``canonical = value * scale + offset``; None if unknown.
+
+    >>> round(to_canonical("co", "ppm")[0], 4)
+    1.1644
+    """
+    spec = PARAMETERS[parameter]
+    source, target = normalise_unit(unit), spec.unit
+    if source == target:
+        return 1.0, 0.0
+    if source in _MASS_UG and target in _MASS_UG:
+        return _MASS_UG[source] / _MASS_UG[target], 0.0
+    if source in _FRACTION_PPM and target in _FRACTION_PPM:
+        return _FRACTION_PPM[source] / _FRACTION_PPM[target], 0.0
+    if spec.molar_mass is not None:
+        ug_per_ppm = 1000.0 * spec.molar_mass / molar_volume(reference_c)
+        if source in _FRACTION_PPM and target in _MASS_UG:
+            return _FRACTION_PPM[source] * ug_per_ppm / _MASS_UG[target], 0.0
+        if source in _MASS_UG and target in _FRACTION_PPM:
+            return _MASS_UG[source] / ug_per_ppm / _FRACTION_PPM[target], 0.0
+    if (source, target) == ("°F", "°C"):
+        return 5.0 / 9.0, -160.0 / 9.0
+    if (source, target) == ("Pa", "hPa"):
+        return 0.01, 0.0
+    return None
