@@ -1,6 +1,6 @@
 """Checks on what was stored. Those on hourly readings are blocking: nothing builds on bad rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,12 +14,15 @@ from aq_resources.tables import FORECASTS, HOURLY_READINGS
 from aq_science.parameters import PARAMETERS
 from aq_science.windows import Window
 
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_RANGE_START, _RANGE_END = (
+    "dagster/asset_partition_range_start",
+    "dagster/asset_partition_range_end",
+)
 _PARTITION = "dagster/partition"
 
 
 def run_window(
-    tags: dict[str, str], partitions: dg.TimeWindowPartitionsDefinition
+    tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition
 ) -> Window | None:
     """The window of the run's partitions; None for a run without any."""
     first, last = tags.get(_RANGE_START), tags.get(_RANGE_END)
@@ -93,9 +96,7 @@ def _hourly_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
             scan = files.scan(part)
             schema = scan.collect_schema()
             if schema != HOURLY_READINGS.schema:
-                found["declared_schema"].append(
-                    pl.DataFrame({"found": [str(dict(schema))]})
-                )
+                found["declared_schema"].append(pl.DataFrame({"found": [str(dict(schema))]}))
                 continue
             frame = scan.select(*HOURLY_READINGS.key, "value", "unit", "flag").collect()
             rows += len(frame)
@@ -149,7 +150,7 @@ def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 "consistent_completeness",
                 asset=key,
-                description="0 <= valid <= present <= expected hours, and `valid` follows the rule.",
+                description="0 <= valid <= present <= expected hours; `valid` follows the rule.",
             ),
             dg.AssetCheckSpec(
                 "enough_valid_days",
@@ -167,7 +168,7 @@ def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
                     hours_valid < 0 OR hours_valid > hours_present OR
                     hours_present > hours_expected OR hours_expected NOT IN (23, 24, 25) OR
                     valid IS DISTINCT FROM (hours_valid >= 0.75 * hours_expected))::BIGINT AS bad
-                FROM {config.name}.daily_averages WHERE {where}""",  # noqa: S608
+                FROM {config.name}.daily_averages WHERE {where}""",
             bounds,
         ).row(0, named=True)
         yield dg.AssetCheckResult(
@@ -198,8 +199,10 @@ def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
         ),
         "ordered_intervals": (
             "lower_95 <= lower_80 <= value <= upper_80 <= upper_95.",
-            "NOT coalesce(lower_95 <= lower_80 AND lower_80 <= value AND value <= upper_80 "
-            "AND upper_80 <= upper_95, true)",
+            (
+                "NOT coalesce(lower_95 <= lower_80 AND lower_80 <= value AND value <= upper_80 "
+                "AND upper_80 <= upper_95, true)"
+            ),
         ),
     }
 
@@ -221,13 +224,13 @@ def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
         table = f"{config.name}.forecasts"
         for name, (_, broken) in rules.items():
             bad = platform.warehouse.read(
-                f"SELECT * EXCLUDE (network) FROM {table} WHERE {where} AND ({broken}) LIMIT 20",  # noqa: S608
+                f"SELECT * EXCLUDE (network) FROM {table} WHERE {where} AND ({broken}) LIMIT 20",
                 bounds,
             )
             yield _result(key, name, bad)
         series = ", ".join(column for column in FORECASTS.key if column != "horizon")
         lonely = platform.warehouse.read(
-            f"SELECT {series}, list(horizon)::VARCHAR AS horizons FROM {table} WHERE {where} "  # noqa: S608
+            f"SELECT {series}, list(horizon)::VARCHAR AS horizons FROM {table} WHERE {where} "
             f"GROUP BY ALL HAVING list_sort(list(horizon)) <> [1, 2] LIMIT 20",
             bounds,
         )

@@ -128,9 +128,8 @@ class Progress:
         self.done += int((window.end - window.start) / HOUR)
         report(self.asset, self.done, self.total)
         if self.total > timedelta(days=31) / HOUR:
-            self.context.log.info(
-                f"{self.asset}: up to {window.end:%Y-%m-%d} ({self.done * 100 // self.total} %)"
-            )
+            percent = self.done * 100 // self.total
+            self.context.log.info("%s: up to %s (%d %%)", self.asset, window.end.date(), percent)
 
 
 def title(config: NetworkConfig) -> str:

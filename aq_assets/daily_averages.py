@@ -111,14 +111,22 @@ class DailyTally:
         }
         if not self._last.is_empty():
             last = self._last.filter(
-                (pl.col("date") == pl.col("date").max())
-                & pl.col("parameter").is_in(["pm25", "co"])
+                (pl.col("date") == pl.col("date").max()) & pl.col("parameter").is_in(["pm25", "co"])
             )
             shown["last_day"] = table_metadata(
                 last.select(
-                    "station_id", "parameter", "date", "mean", "hours_valid", "completeness",
-                    "valid", "max_8h_mean", "aqi", "aqi_category", "unit",
-                )  # fmt: skip
+                    "station_id",
+                    "parameter",
+                    "date",
+                    "mean",
+                    "hours_valid",
+                    "completeness",
+                    "valid",
+                    "max_8h_mean",
+                    "aqi",
+                    "aqi_category",
+                    "unit",
+                )
             )
             for parameter in ("pm25", "co"):
                 mean = last.filter(pl.col("parameter") == parameter)["mean"].mean()

@@ -82,9 +82,7 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
                 fitted.append(frame)
                 yield day, frame
 
-        return FrameStream(
-            chunks(), lambda: _model_metadata(fitted), Progress(context, window)
-        )
+        return FrameStream(chunks(), lambda: _model_metadata(fitted), Progress(context, window))
 
     return models
 
@@ -189,9 +187,7 @@ def known_readings(
         if live or not isinstance(first, datetime) or issued_for < first:
             as_now.append(issued_for)
             continue
-        folded = fold_versions(
-            versions.filter(pl.col("hour") < issued_for), as_known_at=issued_for
-        )
+        folded = fold_versions(versions.filter(pl.col("hour") < issued_for), as_known_at=issued_for)
         yield [issued_for], hourly_readings(folded, network, reference_c).select(_READ)
     if as_now:
         yield as_now, readings
@@ -208,9 +204,7 @@ def _readings(files: DayFiles, window: Window) -> pl.DataFrame:
 
 def _series(models: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
     """Pairs with a model or a recent reading."""
-    return pl.concat(
-        [models.select("station_id", "parameter"), forecast_series(readings)]
-    ).unique()
+    return pl.concat([models.select("station_id", "parameter"), forecast_series(readings)]).unique()
 
 
 def _issue_times(window: Window) -> list[datetime]:
@@ -227,9 +221,17 @@ def _model_metadata(fitted: list[pl.DataFrame]) -> dict[str, Any]:
         "without_curve": int(last["curve"].is_null().sum()),
         "models": table_metadata(
             last.select(
-                "station_id", "parameter", "model", "model_h2", "n_training", "mae_h1",
-                "mae_persistence_h1", "skill_h1", "skill_h2", "reason",
-            )  # fmt: skip
+                "station_id",
+                "parameter",
+                "model",
+                "model_h2",
+                "n_training",
+                "mae_h1",
+                "mae_persistence_h1",
+                "skill_h1",
+                "skill_h2",
+                "reason",
+            )
         ),
     }
     for parameter in FORECAST_PARAMETERS:
@@ -266,9 +268,17 @@ class ForecastTally:
             return shown
         shown["newest"] = table_metadata(
             self._last.select(
-                "station_id", "parameter", "horizon", "hour", "value", "lower_80", "upper_80",
-                "unit", "model", "aqi_category",
-            )  # fmt: skip
+                "station_id",
+                "parameter",
+                "horizon",
+                "hour",
+                "value",
+                "lower_80",
+                "upper_80",
+                "unit",
+                "model",
+                "aqi_category",
+            )
         )
         shown["plot"] = plot("PM2.5, last two days and forecast", "µg/m³", self._lines())
         return shown
@@ -281,7 +291,9 @@ class ForecastTally:
             past = self._recent.filter(
                 mine,
                 pl.col("flag") == "valid",
-                pl.col("hour").is_between(issued_for - timedelta(days=2), issued_for, closed="left"),
+                pl.col("hour").is_between(
+                    issued_for - timedelta(days=2), issued_for, closed="left"
+                ),
             ).sort("hour")
             ahead = self._last.filter(mine).sort("hour")
             lines.append(Line(station, past["hour"].to_list(), past["value"].to_list()))

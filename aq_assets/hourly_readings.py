@@ -138,4 +138,4 @@ def _step(frame: pl.DataFrame) -> str:
     first, last = frame["hour"].min(), frame["hour"].max()
     if first is None or last is None:
         return "1h"
-    return "1h" if (last - first).days < 7 else "1d"  # type: ignore[operator,union-attr,return-value]
+    return "1h" if (last - first).days < 7 else "1d"  # type: ignore[operator,union-attr]

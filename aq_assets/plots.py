@@ -45,9 +45,10 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
     if any(len(line.x) for line in lines):
-        locator = AutoDateLocator(maxticks=8)
+        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(formatter)
         axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

@@ -41,7 +41,9 @@ def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
             {
                 "stations": len(frame),
                 "not_described": len(found.failures),
-                "failures": [f"{name}: {failure.message}" for name, failure in found.failures.items()],
+                "failures": [
+                    f"{name}: {failure.message}" for name, failure in found.failures.items()
+                ],
                 "preview": table_metadata(frame.drop("attribution")),
             }
         )
@@ -65,7 +67,5 @@ def _listed(config: NetworkConfig, found: StationList) -> list[dict[str, object]
 def _previous(platform: Platform, network: str) -> pl.DataFrame:
     if not platform.warehouse.has_table(network, "stations"):
         return STATIONS.schema.to_frame()
-    rows = platform.warehouse.read(f"SELECT * FROM {network}.stations")  # noqa: S608
-    return rows.select(STATIONS.schema.names()).cast(dict(STATIONS.schema))
-
-
+    rows = platform.warehouse.read(f"SELECT * FROM {network}.stations")
+    return rows.select(STATIONS.schema.names()).cast(STATIONS.schema)

@@ -92,7 +92,9 @@ class DayFiles:
 
     def days(self) -> list[date]:
         """Days that have a file."""
-        return [date.fromisoformat(name.removeprefix("date=")) for name in self.store.folders(self.root)]
+        return [
+            date.fromisoformat(name.removeprefix("date=")) for name in self.store.folders(self.root)
+        ]
 
 
 def file_name(asset: str) -> str:
@@ -218,7 +220,9 @@ class DuckDBIOManager(dg.IOManager):
         elif isinstance(obj, FrameStream):
             rows = 0
             for window, frame in obj.chunks:
-                self.warehouse.replace(network, name, table, frame, self._bounds(table.window, window))
+                self.warehouse.replace(
+                    network, name, table, frame, self._bounds(table.window, window)
+                )
                 rows += len(frame)
                 obj.progress(window)
             metadata |= {"rows": rows, **obj.summary()}
@@ -237,7 +241,7 @@ class DuckDBIOManager(dg.IOManager):
                 f"The warehouse has no table {network}.{name} yet: materialize {network}/{name} "
                 "first."
             )
-        query = f"SELECT * FROM {network}.{name}"  # noqa: S608
+        query = f"SELECT * FROM {network}.{name}"
         if table.window is None or not context.has_asset_partitions:
             return self._typed(self.warehouse.read(query), table.schema)
         asked = context.asset_partitions_time_window
@@ -247,10 +251,12 @@ class DuckDBIOManager(dg.IOManager):
 
     @staticmethod
     def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-        return frame.select(schema.names()).cast(dict(schema))
+        return frame.select(schema.names()).cast(schema)
 
     @staticmethod
-    def _bounds(column: str | None, window: Window) -> tuple[date, date] | tuple[datetime, datetime]:
+    def _bounds(
+        column: str | None, window: Window
+    ) -> tuple[date, date] | tuple[datetime, datetime]:
         if column == "date":
             return window.start.date(), window.end.date()
         return window.start, window.end
@@ -285,5 +291,3 @@ def _difference(found: pl.Schema, declared: pl.Schema) -> str:
     ]
     extra = [f"{name} is not declared" for name in found.keys() - declared.keys()]
     return "; ".join(wrong + extra) or "the order of the columns differs"
-
-

@@ -78,7 +78,7 @@ class NetworkConfig(_Strict):
     @model_validator(mode="after")
     def _stations_known(self) -> Self:
         if not self.stations and self.area is None:
-            raise ValueError("name the stations to take in: `stations: [\"…\"]`, or an `area`")
+            raise ValueError('name the stations to take in: `stations: ["…"]`, or an `area`')
         repeated = sorted({s for s in self.stations if self.stations.count(s) > 1})
         if repeated:
             raise ValueError(f"station {repeated[0]!r} is listed twice")

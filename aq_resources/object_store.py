@@ -1,4 +1,4 @@
-"""Objects by key, on a local folder or an S3 bucket: the same keys, and every write whole or absent."""
+"""Objects by key, in a local folder or an S3 bucket: same keys, every write whole or absent."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class ObjectStore(Protocol):
 
     def exists(self, key: str) -> bool:
         """Whether the key holds an object."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; none is no error."""
 
     def keys(self, prefix: str) -> list[str]:
         """Every key below the folder ``prefix``, in order."""
@@ -61,7 +64,7 @@ class LocalObjectStore:
                     file.flush()
                     os.fsync(file.fileno())
                 if overwrite:
-                    os.replace(unfinished, path)
+                    Path(unfinished).replace(path)
                 else:
                     # A hard link, unlike a rename, fails where the name is taken.
                     os.link(unfinished, path)
@@ -76,6 +79,9 @@ class LocalObjectStore:
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> list[str]:
         folder = self._path(prefix)
@@ -145,6 +151,10 @@ class S3ObjectStore:
             raise
         return True
 
+    def delete(self, key: str) -> None:
+        with self._explained(key):
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
     def keys(self, prefix: str) -> list[str]:
         found = self._pages(prefix.rstrip("/") + "/")
         return sorted(
@@ -213,7 +223,7 @@ class S3ObjectStore:
 
 
 def s3_options(endpoint_url: str | None) -> dict[str, str]:
-    """polars' object-store options for the credentials that boto3 finds."""
+    """Polars' object-store options for the credentials that boto3 finds."""
     import boto3
 
     session = boto3.Session()
@@ -246,9 +256,7 @@ def _code(error: Any) -> str:
 
 
 def _missing(uri: str) -> PermanentFailure:
-    return PermanentFailure(
-        f"{uri} does not exist. Materialize the partition it belongs to first."
-    )
+    return PermanentFailure(f"{uri} does not exist. Materialize the partition it belongs to first.")
 
 
 @contextmanager

@@ -38,9 +38,7 @@ class Platform:
     def from_environment(cls, now: Callable[[], datetime] = system_clock) -> Platform:
         """The platform as the environment's settings describe it."""
         settings = Settings()
-        return cls(
-            settings, load_networks(networks_path(settings.networks), known_networks()), now
-        )
+        return cls(settings, load_networks(networks_path(settings.networks), known_networks()), now)
 
     def client(self, network: str) -> NetworkClient:
         """The network's client, shared by everything in this process."""

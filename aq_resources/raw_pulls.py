@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import zstandard
@@ -116,9 +116,7 @@ class RawPullStore:
     def folders(self, window: Window) -> list[str]:
         """Folders whose answers cover some of ``window``."""
         return [
-            name
-            for name in self.store.folders(self.root)
-            if folder_window(name).overlaps(window)
+            name for name in self.store.folders(self.root) if folder_window(name).overlaps(window)
         ]
 
     def read(self, folder: str) -> Iterator[RawAnswer]:
@@ -139,7 +137,7 @@ class RawPullStore:
             if previous is None or previous[0] <= answer.pulled_at:
                 last[answer.request] = (answer.pulled_at, answer.digest)
         elsewhere = [
-            datetime.strptime(key.rsplit("/", 1)[1].split(".")[0] + "+0000", _STAMP + "%z")
+            _received(key)
             for other in self.folders(folder_window(name))
             if other != name
             for key in self.store.keys(f"{self.root}/{other}")
@@ -164,6 +162,12 @@ class RawPullStore:
         done.size_bytes += len(data)
 
 
+def _received(key: str) -> datetime:
+    """The time in a file's name."""
+    stamp = key.rsplit("/", 1)[1].removesuffix(".jsonl.zst")
+    return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+
+
 @dataclass
 class _Newest:
     last: dict[tuple[str, str, Window], tuple[datetime, str]]
@@ -179,4 +183,3 @@ class _Newest:
         if stored is None or stored[1] != answer.digest:
             return False
         return self.elsewhere is None or self.elsewhere <= stored[0]
-

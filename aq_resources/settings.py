@@ -38,9 +38,7 @@ class Settings(EnvironmentSettings):
 
     model_config = SettingsConfigDict(env_prefix="AQ_", env_ignore_empty=True)
 
-    home: Path = Field(
-        Path(".aq"), description="Folder of everything the embedded default writes"
-    )
+    home: Path = Field(Path(".aq"), description="Folder of everything the embedded default writes")
     object_store: str = Field(
         "", description="`file:///…` or `s3://bucket/prefix`; default `<AQ_HOME>/objects`"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import polars as pl
+from polars._typing import PolarsDataType
 
 from aq_science.averages import DAILY_SCHEMA
 from aq_science.forecast_common import MODEL_SCHEMA
@@ -199,5 +200,5 @@ def sql_type(dtype: pl.DataType) -> str:
     return _SQL_TYPES[type(dtype)]
 
 
-def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
+def _instance(dtype: PolarsDataType) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype

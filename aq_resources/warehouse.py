@@ -98,7 +98,7 @@ class Warehouse:
         frame: pl.DataFrame,
         window: tuple[Bound, Bound] | None = None,
     ) -> None:
-        """Replace the rows of ``window`` (start included, end not) by ``frame``, in one transaction.
+        """Replace the rows of ``window`` (start included, end not) by ``frame``, in a transaction.
 
         Columns go by name; a frame that does not match the declared schema is refused.
         """
@@ -133,8 +133,8 @@ class Warehouse:
                         f" WHERE ({table.protected}) OR ({key}) NOT IN "
                         f"(SELECT ({key}) FROM {qualified} WHERE {table.protected})"
                     )
-                connection.execute(f"DELETE FROM {qualified} WHERE {where}", bounds)  # noqa: S608
-                connection.execute(f"INSERT INTO {qualified} BY NAME {source}")  # noqa: S608
+                connection.execute(f"DELETE FROM {qualified} WHERE {where}", bounds)
+                connection.execute(f"INSERT INTO {qualified} BY NAME {source}")
             finally:
                 connection.unregister("incoming")
 
@@ -158,7 +158,7 @@ class Warehouse:
                 return
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {network}")
             connection.execute(
-                f"CREATE OR REPLACE VIEW {network}.{name} AS SELECT {', '.join(columns)} "  # noqa: S608
+                f"CREATE OR REPLACE VIEW {network}.{name} AS SELECT {', '.join(columns)} "
                 f"FROM read_parquet({_quoted(pattern)}, hive_partitioning = false)"
             )
             self._union(connection, name)
@@ -271,7 +271,9 @@ class Warehouse:
             for key, value in self.location.postgres_parts.items()
             if key in names
         ]
-        connection.execute(f"CREATE OR REPLACE SECRET catalog (TYPE postgres, {', '.join(clauses)})")
+        connection.execute(
+            f"CREATE OR REPLACE SECRET catalog (TYPE postgres, {', '.join(clauses)})"
+        )
 
     def _create_s3_secret(self, connection: duckdb.DuckDBPyConnection) -> None:
         import boto3
@@ -339,7 +341,9 @@ class Warehouse:
                 ": the warehouse was made by a newer version. Upgrade aq on this machine."
             )
         for column in declared.keys() - existing.keys():
-            connection.execute(f"ALTER TABLE {network}.{name} ADD COLUMN {column} {declared[column]}")
+            connection.execute(
+                f"ALTER TABLE {network}.{name} ADD COLUMN {column} {declared[column]}"
+            )
 
     def _union(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         """Make ``air_quality.<name>`` the union of the table over every network that has it."""
@@ -348,7 +352,9 @@ class Warehouse:
             "AND table_name = ? AND table_schema <> ? ORDER BY table_schema",
             [_LAKE, name, UNION_SCHEMA],
         ).fetchall()
-        union = " UNION ALL BY NAME ".join(f"SELECT * FROM {schema}.{name}" for (schema,) in schemas)  # noqa: S608
+        union = " UNION ALL BY NAME ".join(
+            f"SELECT * FROM {schema}.{name}" for (schema,) in schemas
+        )
         connection.execute(f"CREATE OR REPLACE VIEW {UNION_SCHEMA}.{name} AS {union}")
 
     def _transaction(self, write: Any) -> None:
@@ -413,7 +419,11 @@ class Warehouse:
             return PermanentFailure(
                 f"AQ_WAREHOUSE_DATA does not name the folder this warehouse was made with. {text}"
             )
-        if "no space left" in lowered or "disk full" in lowered or "database or disk is full" in lowered:
+        if (
+            "no space left" in lowered
+            or "disk full" in lowered
+            or "database or disk is full" in lowered
+        ):
             return TransientFailure(
                 f"The disk is full: the warehouse at {where} could not be written. Free space and "
                 "run this again; nothing was half-written."

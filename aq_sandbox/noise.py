@@ -49,8 +49,7 @@ def normal(source: int, index: Ints) -> Floats:
     """Numbers of mean 0 and variance 1, nearly normal (a sum of four, so within 3.5)."""
     quarters = _bits(source, index).view(np.uint16).reshape(-1, 4)
     total: Floats = quarters.sum(axis=1, dtype=np.float64)
-    total = (total * 2.0**-16 - 2.0) * np.sqrt(3.0)
-    return total
+    return np.asarray((total * 2.0**-16 - 2.0) * np.sqrt(3.0))
 
 
 def smooth(source: int, hours: Ints, period: float) -> Floats:

@@ -42,7 +42,7 @@ class Recording:
 
 
 def recordings(folder: Path, fetched_by: str | None = None) -> dict[str, Path]:
-    """The recording to serve for each station: the newest by name, fetched by then at the latest."""
+    """The recording to serve for each station: the newest by name, fetched by then."""
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*_fetched_*.json")):
         name = _NAME.fullmatch(path.name)

@@ -1,17 +1,16 @@
 """One server for all networks: the application, and two ways to run it.
 
-A network is a module named in NETWORKS with `routes(sandbox)` and `environment(base_url, config)`.
-Each keeps its natural paths; a name whose module does not exist (yet) is passed over.
+Each network is a module of `aq_sandbox.networks` and keeps its natural paths.
 """
 
 import logging
+import pkgutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -20,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from aq_sandbox import networks
 from aq_sandbox.config import SandboxConfig
 from aq_sandbox.control import control_routes
 from aq_sandbox.faults import Fault, FaultMiddleware, ServedRequest
@@ -34,8 +34,6 @@ __all__ = [
     "serve",
 ]
 
-NETWORKS = ("airqino", "openaq", "airqo", "irceline")
-
 
 class _Network(Protocol):
     """What a network's module offers."""
@@ -46,8 +44,8 @@ class _Network(Protocol):
 
 
 def _networks() -> list[_Network]:
-    modules = [f"aq_sandbox.{name}" for name in NETWORKS]
-    return [cast(_Network, import_module(name)) for name in modules if find_spec(name)]
+    names = sorted(module.name for module in pkgutil.iter_modules(networks.__path__))
+    return [cast("_Network", import_module(f"{networks.__name__}.{name}")) for name in names]
 
 
 def create_app(config: SandboxConfig) -> Starlette:

@@ -19,6 +19,8 @@ _ABIDJAN = (5.3357, -3.9782)
 
 @dataclass(frozen=True)
 class Station:
+    """One station of the sandbox."""
+
     station_id: str
     name: str
     latitude: float

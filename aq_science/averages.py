@@ -82,8 +82,13 @@ class _Calendar:
         whole = hours.padded(before=2 * DAY, after=2 * DAY)
         local = (
             pl.datetime_range(
-                whole.start, whole.end, interval="1h", closed="left", time_unit="us",
-                time_zone="UTC", eager=True,
+                whole.start,
+                whole.end,
+                interval="1h",
+                closed="left",
+                time_unit="us",
+                time_zone="UTC",
+                eager=True,
             )
             .alias("hour")
             .to_frame()
@@ -150,12 +155,10 @@ def _by_zone(hourly: pl.DataFrame, zones: dict[str, str]) -> Iterator[tuple[str,
         yield zone, hourly.filter(pl.col("station_id").is_in(keep.implode()))
 
 
-def _one_zone(
-    hourly: pl.DataFrame, zone: str, dates: tuple[date, date], day: Day
-) -> pl.DataFrame:
+def _one_zone(hourly: pl.DataFrame, zone: str, dates: tuple[date, date], day: Day) -> pl.DataFrame:
     first, last = hourly["hour"].min(), hourly["hour"].max()
-    assert isinstance(first, datetime)
-    assert isinstance(last, datetime)
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return DAILY_SCHEMA.to_frame()
     calendar = _Calendar.of(zone, Window(first, last + HOUR), day)
     dated = hourly.lazy().with_columns(calendar.date_of(hourly["hour"]))
     key = ["network", "station_id", "parameter", "date"]
@@ -176,9 +179,11 @@ def _one_zone(
         .filter(pl.col("hours_present") > 0)
         .collect()
     )
-    return days.join(calendar.expected, on="date", how="left").join(
-        _running_maxima(hourly, calendar), on=["station_id", "parameter", "date"], how="left"
-    ).with_columns(timezone=pl.lit(zone, pl.Categorical()))
+    return (
+        days.join(calendar.expected, on="date", how="left")
+        .join(_running_maxima(hourly, calendar), on=["station_id", "parameter", "date"], how="left")
+        .with_columns(timezone=pl.lit(zone, pl.Categorical()))
+    )
 
 
 def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
@@ -201,11 +206,14 @@ def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     series = readings.select("station_id", "parameter").unique().sort("station_id", "parameter")
     rows = readings.join(
-        series.with_row_index("row"), on=["station_id", "parameter"], how="left",
+        series.with_row_index("row"),
+        on=["station_id", "parameter"],
+        how="left",
         maintain_order="left",
     )["row"].to_numpy()
-    origin = readings["hour"].min()
-    columns = (readings["hour"] - origin).dt.total_hours().to_numpy()
+    columns = (readings["hour"] - calendar.origin).dt.total_hours().to_numpy()
+    origin = int(columns.min())
+    columns = columns - origin
     # Windows that end up to seven hours behind the last reading still hold some of it.
     width = int(columns.max()) + RUNNING_HOURS
     values = np.zeros((len(series), width))
@@ -217,11 +225,7 @@ def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
         total[:, lag:] += values[:, :-lag]
         count[:, lag:] += present[:, :-lag]
     means = np.where(count >= RUNNING_VALID, total / np.maximum(count, 1), -np.inf)
-    hours = pl.datetime_range(
-        origin, None if origin is None else origin + (width - 1) * HOUR,  # type: ignore[operator]
-        interval="1h", time_unit="us", time_zone="UTC", eager=True,
-    )  # fmt: skip
-    dates = calendar.date_of(hours)
+    dates = calendar.dates.slice(origin, width)
     starts = np.flatnonzero(np.r_[True, dates.to_numpy()[1:] != dates.to_numpy()[:-1]])
     maxima = np.maximum.reduceat(means, starts, axis=1)
     windows = np.add.reduceat(np.isfinite(means).astype(np.int16), starts, axis=1)
@@ -237,7 +241,10 @@ def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFr
     basis = {"pm25": pl.col("mean"), "co": pl.col("max_8h_mean")}
     index = by_parameter(
         parameter,
-        {name: aqi(name, aqi_concentration(name, value, reference_c)) for name, value in basis.items()},
+        {
+            name: aqi(name, aqi_concentration(name, value, reference_c))
+            for name, value in basis.items()
+        },
         pl.lit(None, pl.Int32),
     )
     compared = by_parameter(

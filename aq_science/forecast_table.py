@@ -1,4 +1,4 @@
-"""Forecasts in the form they are served: unit, index category, and whether they were made in time."""
+"""Forecasts as they are served: unit, index category, and whether they were made in time."""
 
 from __future__ import annotations
 

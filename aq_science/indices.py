@@ -80,9 +80,7 @@ def aqi_category(index: pl.Expr) -> pl.Expr:
     return name
 
 
-def by_parameter(
-    parameter: pl.Expr, choices: dict[str, pl.Expr], otherwise: pl.Expr
-) -> pl.Expr:
+def by_parameter(parameter: pl.Expr, choices: dict[str, pl.Expr], otherwise: pl.Expr) -> pl.Expr:
     """The expression that belongs to each row's parameter."""
     chosen = otherwise
     for name, expression in choices.items():

@@ -87,14 +87,14 @@ def fit_curve(seconds: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -
 def fit_prophet(
     seconds: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
 ) -> Any:  # prophet.Prophet, which must not be imported at module level
-    """Fit and return the Prophet object itself; see `fit_curve`. Leaves no temporary file behind."""
+    """Fit and return the Prophet object; see `fit_curve`. Leaves no temporary file behind."""
     # prophet.plot reports at import, as an error, that plotly is absent. Nothing here draws.
     logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
     import cmdstanpy
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from prophet import Prophet
 
-    # Its INFO line "n_changepoints greater than number of observations" says nothing for short fits.
+    # Its INFO line about more changepoints than observations says nothing for short fits.
     logging.getLogger("prophet").setLevel(logging.WARNING)
     weekly = len(seconds) > 0 and int(seconds[-1] - seconds[0]) >= WEEKLY_MIN_HOURS * HOUR_SECONDS
     model = Prophet(
@@ -118,7 +118,7 @@ def fit_prophet(
 
 
 def curve_of(model: Any) -> Curve:
-    """The numbers of a fitted Prophet object (linear growth, additive seasonalities) as a `Curve`."""
+    """A fitted Prophet object (linear growth, additive seasonalities) as a `Curve`."""
     beta = np.asarray(model.params["beta"], dtype=np.float64).reshape(-1)
     seasonalities: list[Seasonality] = []
     used = 0

@@ -32,7 +32,7 @@ STUCK_SHARE = 0.75
 
 
 def _bit(name: str, condition: pl.Expr) -> pl.Expr:
-    return condition.fill_null(False).cast(pl.UInt16) * (1 << _NAMES.index(name))
+    return condition.fill_null(value=False).cast(pl.UInt16) * (1 << _NAMES.index(name))
 
 
 def _bound(side: str, index: int) -> pl.Expr:
@@ -51,8 +51,7 @@ def stuck_days(readings: pl.DataFrame) -> pl.DataFrame:
     dated = readings.lazy().with_columns(day=pl.col("hour").dt.truncate("1d"))
     zero_days = dated.filter(pl.col("value") == 0).group_by(group).agg(zeros=pl.len()).collect()
     zero_days = zero_days.filter(
-        pl.col("zeros")
-        >= pl.col("parameter").replace_strict(enough, return_dtype=pl.UInt32)
+        pl.col("zeros") >= pl.col("parameter").replace_strict(enough, return_dtype=pl.UInt32)
     )
     if zero_days.is_empty():
         return zero_days.select(group)

@@ -78,7 +78,9 @@ def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -
     if as_known_at is not None:
         versions = versions.filter(pl.col("pulled_at") <= as_known_at)
     ordered = versions.sort(*KEY, "pulled_at")
-    same_key = pl.all_horizontal(pl.col(c).eq(pl.col(c).shift(1)) for c in KEY).fill_null(False)
+    same_key = pl.all_horizontal(pl.col(c).eq(pl.col(c).shift(1)) for c in KEY).fill_null(
+        value=False
+    )
     repeated = ordered.select(same_key.alias("same"))["same"]
     if not repeated.any():
         return ordered.with_columns(revision=pl.lit(0, pl.Int32))
@@ -119,7 +121,9 @@ def hourly_readings(
         },
         orient="row",
     )
-    if factors.filter(pl.col("scale").ne_missing(1.0) | pl.col("offset").ne_missing(0.0)).is_empty():
+    if factors.filter(
+        pl.col("scale").ne_missing(1.0) | pl.col("offset").ne_missing(0.0)
+    ).is_empty():
         converted = folded.with_columns(value="value_native")
     else:
         converted = folded.join(

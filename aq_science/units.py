@@ -28,6 +28,7 @@ _SPELLINGS = {
     "mbar": "hPa",
     "pa": "Pa",
 }
+_OTHER = {("°F", "°C"): (5.0 / 9.0, -160.0 / 9.0), ("Pa", "hPa"): (0.01, 0.0)}
 _MASS_UG = {"ng/m³": 1e-3, "µg/m³": 1.0, "mg/m³": 1e3}
 _FRACTION_PPM = {"ppm": 1.0, "ppb": 1e-3}
 
@@ -55,18 +56,13 @@ def to_canonical(
     source, target = normalise_unit(unit), spec.unit
     if source == target:
         return 1.0, 0.0
-    if source in _MASS_UG and target in _MASS_UG:
-        return _MASS_UG[source] / _MASS_UG[target], 0.0
-    if source in _FRACTION_PPM and target in _FRACTION_PPM:
-        return _FRACTION_PPM[source] / _FRACTION_PPM[target], 0.0
+    for family in (_MASS_UG, _FRACTION_PPM):
+        if source in family and target in family:
+            return family[source] / family[target], 0.0
     if spec.molar_mass is not None:
+        # As volume fractions in ppm, whichever way round.
         ug_per_ppm = 1000.0 * spec.molar_mass / molar_volume(reference_c)
-        if source in _FRACTION_PPM and target in _MASS_UG:
-            return _FRACTION_PPM[source] * ug_per_ppm / _MASS_UG[target], 0.0
-        if source in _MASS_UG and target in _FRACTION_PPM:
-            return _MASS_UG[source] / ug_per_ppm / _FRACTION_PPM[target], 0.0
-    if (source, target) == ("°F", "°C"):
-        return 5.0 / 9.0, -160.0 / 9.0
-    if (source, target) == ("Pa", "hPa"):
-        return 0.01, 0.0
-    return None
+        in_ug = {**_MASS_UG, **{unit: ppm * ug_per_ppm for unit, ppm in _FRACTION_PPM.items()}}
+        if source in in_ug and target in in_ug:
+            return in_ug[source] / in_ug[target], 0.0
+    return _OTHER.get((source, target))

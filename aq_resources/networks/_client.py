@@ -115,4 +115,3 @@ class NetworkClient(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
-

@@ -32,9 +32,7 @@ TITLE = "AirQino"
 ATTRIBUTION = "AirQino, CNR-IBE and Magenta srl (https://www.airqino.it)"
 API_URL = "https://airqino-api.magentalab.it"
 CATALOGUE_URL = "https://airqino-backend.magentalab.it/api/station"
-TOKEN_URL = (
-    "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-connect/token"  # noqa: S105
-)
+TOKEN_URL = "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-connect/token"  # noqa: S105
 
 # No limit is documented; a year is what the endpoint answers when no window is given.
 SPAN = timedelta(days=366)
@@ -67,7 +65,8 @@ class NetworkSettings(EnvironmentSettings):
     url: str = Field(API_URL, description="Base of the AirQino API")
     token_url: str = Field(TOKEN_URL, description="Keycloak token address")
     catalogue_url: str | None = Field(
-        None, description="Station catalogue; default AirQino's own, none with another AQ_AIRQINO_URL"
+        None,
+        description="Station catalogue; default AirQino's own, none with another AQ_AIRQINO_URL",
     )
     username: str | None = Field(None, description="User name for the password grant")
     password: SecretStr | None = Field(None, description="Password")
@@ -277,11 +276,9 @@ def _parse_answer(answer: RawAnswer) -> Parsed:
         problems.add(station, f"status_{answer.status}", answer.body)
         return Parsed(VERSION_SCHEMA.to_frame(), problems)
     try:
-        rows = _strict_body.decode(answer.body).data
+        rows: list[Any] = _strict_body.decode(answer.body).data
         stamps = [row.timestamp for row in rows]
-        columns = {
-            key: [getattr(row, f"f{i}") for row in rows] for i, key in enumerate(FIELDS)
-        }
+        columns = {key: [getattr(row, f"f{i}") for row in rows] for i, key in enumerate(FIELDS)}
     except msgspec.ValidationError:
         # Some record is not of the known form: read the others one by one.
         stamps, columns = _lenient_columns(answer.body, station, problems)
@@ -292,9 +289,7 @@ def _parse_answer(answer: RawAnswer) -> Parsed:
         {"stamp": stamps, **columns},
         schema={"stamp": pl.String(), **dict.fromkeys(FIELDS, pl.Float64())},
     ).with_columns(
-        hour=pl.col("stamp").str.to_datetime(
-            _STAMP, time_unit="us", time_zone="UTC", strict=False
-        )
+        hour=pl.col("stamp").str.to_datetime(_STAMP, time_unit="us", time_zone="UTC", strict=False)
     )
     unreadable = wide.filter(pl.col("hour").is_null())
     if len(unreadable):
@@ -394,7 +389,7 @@ class KeycloakPassword(httpx.Auth):
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
-        """httpx's hook: sets the bearer token, asking for one where needed."""
+        """Httpx's hook: sets the bearer token, asking for one where needed."""
         used = yield from self._current(stale="")
         request.headers["Authorization"] = f"Bearer {used}"
         response = yield request
@@ -453,7 +448,5 @@ def _keycloak(own: NetworkSettings) -> KeycloakPassword | None:
         "client_secret": own.client_secret.get_secret_value() if own.client_secret else None,
     }
     if missing := [f"AQ_AIRQINO_{key.upper()}" for key, value in given.items() if value is None]:
-        raise SettingsError(
-            f"AQ_AIRQINO_USERNAME is set, so {', '.join(missing)} must be set too."
-        )
+        raise SettingsError(f"AQ_AIRQINO_USERNAME is set, so {', '.join(missing)} must be set too.")
     return KeycloakPassword(own.token_url, {key: str(value) for key, value in given.items()})

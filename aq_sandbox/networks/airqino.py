@@ -62,6 +62,7 @@ def environment(base_url: str, config: SandboxConfig) -> dict[str, str]:
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
+    """Routes of AirQino's data, catalogue and login."""
     server = _AirQino(sandbox)
     return [
         Route("/v3/getStationHourlyAvg/{station_id}", server.hourly_averages),
@@ -141,7 +142,7 @@ def _header(one: Station, window: str) -> dict[str, object]:
         "station_lat": one.header_latitude,
         "station_lon": one.header_longitude,
     }
-    # In some answers only; which ones depends on the question, so that asking again changes nothing.
+    # In some answers only, by the question, so that asking again changes nothing.
     if chance(one.station_id, window) < 0.3:
         header["station_id"] = int(one.station_id)
     return header

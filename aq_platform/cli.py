@@ -1,0 +1,311 @@
+"""The ``aq`` command."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+
+if TYPE_CHECKING:
+    from aq_platform.runs import Runner
+    from aq_resources.network_settings import NetworkConfig
+    from aq_resources.platform import Platform
+
+app = typer.Typer(
+    name="aq",
+    help="Air-quality data platform: pull, clean, average, forecast and serve.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+DEMO_DAYS = 60
+Networks = Annotated[list[str] | None, typer.Argument(help="Networks; all enabled ones if none")]
+
+
+class Format(enum.StrEnum):
+    """How `aq query` prints."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """One line for what the user can mend; anything else is a defect and keeps its traceback."""
+    try:
+        yield
+    except (SettingsError, PermanentFailure, TransientFailure) as error:
+        err.print(f"[bold red]aq:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        err.print("[yellow]Interrupted; nothing was half-written.[/]")
+        raise typer.Exit(130) from None
+
+
+def _plain(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(getattr(error, "message", None) or str(error))
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(help="Days of history to load", min=2)] = DEMO_DAYS,
+) -> None:
+    """Run the main job on the sandbox, from nothing, and print what it found."""
+    from aq_platform.demo import print_findings
+    from aq_sandbox.server import SandboxConfig, running_sandbox
+    from aq_science.windows import DAY
+
+    with _readable_errors(), running_sandbox(SandboxConfig(stations=SANDBOX_STATIONS)) as sandbox:
+        _point_at_sandbox(sandbox.environment)
+        with _runner() as runner:
+            today = runner.platform.now().date()
+            ok = True
+            for config in runner.platform.networks.values():
+                first = max(today - (days - 1) * DAY, config.start_date)
+                ok &= _carry_out(runner, config, "backfill", first, today)
+                ok &= _carry_out(runner, config, "refresh")
+            print_findings(runner.platform, out)
+        out.print("\nSee it in the Dagster UI: [bold]make up[/] (or `aq up --sandbox`).")
+        if not ok:
+            raise typer.Exit(1)
+
+
+# As many as networks.yaml names by default, and room for more.
+SANDBOX_STATIONS = 100
+
+
+@app.command()
+def up(
+    *,
+    sandbox: Annotated[bool, typer.Option(help="Take readings from the local sandbox")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the UI")] = 3000,
+) -> None:
+    """Start the Dagster UI and daemon; Ctrl-C stops both."""
+    from aq_platform.up import serve_platform
+    from aq_sandbox.server import SandboxConfig, running_sandbox
+
+    with _readable_errors():
+        if sandbox:
+            with running_sandbox(SandboxConfig(stations=SANDBOX_STATIONS)) as server:
+                _point_at_sandbox(server.environment)
+                code = serve_platform(_checked_platform(), host, port, out)
+        else:
+            code = serve_platform(_checked_platform(), host, port, out)
+    raise typer.Exit(code)
+
+
+@app.command()
+def backfill(
+    networks: Networks = None,
+    *,
+    start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD (UTC)")],
+    end: Annotated[str, typer.Option(help="Last day, included")],
+    forecasts: Annotated[bool, typer.Option("--forecasts", help="Hindcasts too")] = False,
+) -> None:
+    """Load stations, raw pulls, hourly readings and daily averages of a range of days."""
+    with _readable_errors():
+        first, last = _day(start, "--start"), _day(end, "--end")
+        if last < first:
+            raise SettingsError(f"--end {last} lies before --start {first}.")
+        with _runner() as runner:
+            today = runner.platform.now().date()
+            if last > today:
+                raise SettingsError(f"--end {last} lies in the future; today is {today} (UTC).")
+            chosen = _chosen(runner.platform, networks)
+            for config in chosen:
+                if first < config.start_date:
+                    raise SettingsError(
+                        f"--start {first} lies before networks.{config.name}.start_date "
+                        f"({config.start_date}): choose a later day, or move start_date."
+                    )
+            ok = [
+                _carry_out(runner, config, "backfill", first, last, forecasts=forecasts)
+                for config in chosen
+            ]
+        if not all(ok):
+            raise typer.Exit(1)
+
+
+@app.command()
+def refresh(networks: Networks = None) -> None:
+    """Do one hourly refresh now: newest readings, daily averages, forecasts."""
+    with _readable_errors(), _runner() as runner:
+        chosen = _chosen(runner.platform, networks)
+        ok = [_carry_out(runner, config, "refresh") for config in chosen]
+        if not all(ok):
+            raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL over the schemas air_quality and <network>")],
+    *,
+    format: Annotated[Format, typer.Option(help="How to print the result")] = Format.table,  # noqa: A002
+) -> None:
+    """Run read-only SQL over the warehouse; standard output carries the result alone."""
+    from aq_platform.query import run_query
+
+    with _readable_errors():
+        run_query(_platform(), sql, format.value, out, sys.stdout)
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, keys, clock, stores and networks, and say what to mend."""
+    from aq_platform.doctor import examine
+
+    with _readable_errors():
+        healthy = examine(out)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sandbox(
+    *,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            help="Serve recorded answers: <station>_fetched_<YYYY-MM>.json", file_okay=False
+        ),
+    ] = None,
+    fetched_by: Annotated[
+        str | None, typer.Option(help="With --replay: the newest recording by this YYYY-MM")
+    ] = None,
+    stations: Annotated[
+        int, typer.Option(help="Number of generated stations", min=1)
+    ] = SANDBOX_STATIONS,
+    seed: Annotated[int, typer.Option(help="Another seed gives other readings")] = 1,
+    auth: Annotated[bool, typer.Option("--auth", help="Demand a login")] = False,
+    now: Annotated[
+        str | None, typer.Option(help="Fixed time (ISO 8601); default the real one")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one")] = 8600,
+) -> None:
+    """Run the local networks alone; prints the settings that point the platform at them."""
+    from aq_sandbox.server import SandboxConfig, environment, serve
+
+    with _readable_errors():
+        if replay is not None and not replay.is_dir():
+            raise SettingsError(f"--replay {replay}: no such folder.")
+        config = SandboxConfig(
+            stations=stations,
+            seed=seed,
+            replay=replay,
+            fetched_by=fetched_by,
+            auth=auth,
+            now=None if now is None else _instant(now),
+        )
+
+        def announce(url: str) -> None:
+            for name, value in environment(url, config).items():
+                print(f"export {name}={value}")
+            print(f"# sandbox ready at {url}; Ctrl-C stops it", flush=True)
+
+        serve(config, host, port, announce)
+
+
+def _platform() -> Platform:
+    from aq_resources.platform import Platform
+
+    return Platform.from_environment()
+
+
+def _checked_platform() -> Platform:
+    from aq_platform.demo import refuse_mixing
+
+    platform = _platform()
+    refuse_mixing(platform)
+    return platform
+
+
+@contextmanager
+def _runner() -> Iterator[Runner]:
+    from aq_platform.definitions import build_defs
+    from aq_platform.instance import open_instance
+    from aq_platform.runs import Runner
+
+    platform = _checked_platform()
+    with open_instance(platform.settings) as instance:
+        try:
+            yield Runner(platform, build_defs(platform), instance)
+        finally:
+            platform.close()
+
+
+def _carry_out(
+    runner: Runner,
+    config: NetworkConfig,
+    what: str,
+    *arguments: date,
+    forecasts: bool = False,
+) -> bool:
+    """Run the steps with progress bars; False where one failed or a station did."""
+    from aq_platform.show import bars, print_outcome
+
+    steps = (
+        runner.refresh(config)
+        if what == "refresh"
+        else runner.backfill(config, *arguments, forecasts=forecasts)
+    )
+    ok = True
+    with bars(err, config.name) as begin:
+        runner.on_start = begin
+        for outcome in steps:
+            print_outcome(outcome, out, err)
+            ok &= outcome.success and not outcome.incomplete
+    return ok
+
+
+def _chosen(platform: Platform, names: list[str] | None) -> list[NetworkConfig]:
+    if not names:
+        return list(platform.networks.values())
+    for name in names:
+        if name not in platform.networks:
+            raise SettingsError(
+                f"No enabled network {name!r}; networks.yaml enables: "
+                f"{', '.join(platform.networks) or 'none'}."
+            )
+    return [platform.networks[name] for name in names]
+
+
+def _day(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text!r} is no day: write YYYY-MM-DD.") from None
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"--now {text!r} is no ISO 8601 time.") from None
+    if moment.tzinfo is None:
+        raise SettingsError(f"--now {text!r} needs a zone: end it with Z.")
+    return moment
+
+
+def _point_at_sandbox(environment: dict[str, str]) -> None:
+    from aq_platform.demo import mark_sandbox_home
+    from aq_resources.settings import Settings
+
+    os.environ.update(environment)
+    mark_sandbox_home(Settings().home)

@@ -1,0 +1,87 @@
+"""The Dagster instance that the command, the webserver and the daemon share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aq_resources.failures import SettingsError
+from aq_resources.network_settings import PROJECT_ROOT
+from aq_resources.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+# Which process executes a run that `aq` started: nobody else would notice its death.
+PROCESS_TAG = "aq/process"
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make DAGSTER_HOME ready and name it in the environment; an operator's own is left alone."""
+    given = os.environ.get("DAGSTER_HOME")
+    if given:
+        return Path(given)
+    home = settings.dagster_home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    except OSError as error:
+        raise SettingsError(
+            f"{home} cannot be written ({error.strerror}). Point AQ_HOME at a folder that can."
+        ) from error
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance, after marking as failed what a killed `aq` left behind as running."""
+    prepare_home(settings)
+    with warnings.catch_warnings():
+        quiet_dagster()
+        import dagster as dg
+
+        with dg.DagsterInstance.get() as instance:
+            _end_orphans(instance)
+            yield instance
+
+
+def quiet_dagster() -> None:
+    """Hide notices that certain Dagster features are young: they are not for the user."""
+    import dagster as dg
+
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    warnings.simplefilter("ignore", dg.PreviewWarning)
+
+
+def process_tag() -> str:
+    """Identity of this process, on this machine."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _end_orphans(instance: dg.DagsterInstance) -> None:
+    import dagster as dg
+
+    running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    for run in running:
+        host, _, pid = run.tags.get(PROCESS_TAG, "").partition(":")
+        if host == socket.gethostname() and not _alive(int(pid)):
+            instance.report_run_failed(
+                run, "The process that executed this run ended before the run did. Run it again."
+            )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

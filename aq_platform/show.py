@@ -1,0 +1,94 @@
+"""What the command shows of runs: progress bars while they go, a line or two when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from aq_platform.runs import Outcome
+from aq_resources.progress import listening
+
+_STEPS = {
+    "refresh": "pull, clean, average",
+    "pull": "pull and clean",
+    "daily": "average",
+    "models": "fit forecast models",
+    "forecast": "forecast",
+}
+
+
+@contextmanager
+def bars(console: Console, network: str) -> Iterator[Callable[[str, str], None]]:
+    """One bar an asset; yields the function to call when a step begins."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        tasks: dict[str, TaskID] = {}
+        step = progress.add_task(network, total=None)
+
+        def begin(name: str, job: str) -> None:
+            progress.update(step, description=f"{name}: {_STEPS.get(job, job)}")
+
+        def report(asset: str, done: int, total: int) -> None:
+            if asset not in tasks or progress.tasks[tasks[asset]].total != total:
+                tasks[asset] = progress.add_task(asset, total=total)
+            progress.update(tasks[asset], completed=done)
+
+        with listening(report):
+            yield begin
+
+
+def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
+    """Summary of one run; failures and warnings go to standard error."""
+    mark = "[green]✓[/]" if outcome.success else "[red]✗[/]"
+    network, _, job = outcome.job.rpartition("_")
+    counted = escape(", ".join(_counts(outcome)))
+    out.print(
+        f"{mark} {network}: {_STEPS.get(job, job)}{': ' if counted else ''}{counted}",
+        highlight=False,
+    )
+    for failure in outcome.failures:
+        err.print(f"  [red]{escape(failure)}[/]", highlight=False, soft_wrap=True)
+    for warning in outcome.warnings:
+        err.print(f"  [yellow]{escape(warning)}[/]", highlight=False, soft_wrap=True)
+
+
+def _counts(outcome: Outcome) -> Iterator[str]:
+    seen = outcome.metadata
+    if "stations" in seen:
+        yield f"{seen['stations'].get('stations', 0)} stations"
+    if "raw_pulls" in seen:
+        pulls = seen["raw_pulls"]
+        yield f"{pulls.get('requests', 0)} requests ({pulls.get('answers_repeated', 0)} unchanged)"
+    if "hourly_readings" in seen:
+        hourly = seen["hourly_readings"]
+        yield (
+            f"{hourly.get('rows', 0):,} hourly readings "
+            f"({hourly.get('valid_fraction', 0):.1%} valid, {hourly.get('revised', 0):,} revised)"
+        )
+        if hourly.get("malformed_records"):
+            yield f"{hourly['malformed_records']:,} malformed records"
+    if "daily_averages" in seen:
+        yield f"{seen['daily_averages'].get('rows', 0):,} daily averages"
+    if "forecast_models" in seen:
+        yield f"{seen['forecast_models'].get('series', 0)} series"
+    if "forecasts" in seen:
+        yield f"{seen['forecasts'].get('rows', 0):,} forecasts"
