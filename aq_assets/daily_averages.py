@@ -80,9 +80,24 @@ def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
                 tally.add(frame)
                 yield part, frame
 
-        return FrameStream(chunks(), tally.metadata, Progress(context, window))
+        return FrameStream(chunks(), day_details, tally.metadata, Progress(context, window))
 
     return daily
+
+
+def day_details(day: pl.DataFrame) -> dict[str, Any]:
+    """The numbers that the UI plots over days."""
+    if day.is_empty():
+        return {"stations": 0}
+    shown: dict[str, Any] = {
+        "stations": day["station_id"].n_unique(),
+        "valid_fraction": day["valid"].sum() / len(day),
+    }
+    for parameter in ("pm25", "co"):
+        mean = day.filter(pl.col("parameter") == parameter)["mean"].mean()
+        if isinstance(mean, float):
+            shown[f"mean_{parameter}"] = mean
+    return shown
 
 
 class DailyTally:
@@ -107,7 +122,7 @@ class DailyTally:
     def metadata(self) -> dict[str, Any]:
         """What to show beside the materialization."""
         shown: dict[str, Any] = {
-            "valid_fraction": self.valid / self.rows if self.rows else 0.0,
+            "run_valid_fraction": self.valid / self.rows if self.rows else 0.0,
         }
         if not self._last.is_empty():
             last = self._last.filter(
@@ -128,10 +143,6 @@ class DailyTally:
                     "unit",
                 )
             )
-            for parameter in ("pm25", "co"):
-                mean = last.filter(pl.col("parameter") == parameter)["mean"].mean()
-                if isinstance(mean, float):
-                    shown[f"mean_{parameter}"] = mean
         plotted = pl.concat(self._plotted) if self._plotted else None
         if plotted is not None and len(plotted):
             lines = [

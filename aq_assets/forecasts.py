@@ -82,7 +82,11 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
                 fitted.append(frame)
                 yield day, frame
 
-        return FrameStream(chunks(), lambda: _model_metadata(fitted), Progress(context, window))
+        return FrameStream(
+            chunks(),
+            summary=lambda: _model_metadata(fitted),
+            progress=Progress(context, window),
+        )
 
     return models
 
@@ -161,7 +165,7 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
                 tally.add(frame, readings)
                 yield part, frame
 
-        return FrameStream(chunks(), tally.metadata, Progress(context, window))
+        return FrameStream(chunks(), summary=tally.metadata, progress=Progress(context, window))
 
     return forecasts
 

@@ -67,9 +67,20 @@ def build_hourly_readings(config: NetworkConfig) -> dg.AssetsDefinition:
                 yield part, frame
             tally.refuse_unreadable(title(config))
 
-        return FrameStream(chunks(), tally.metadata, Progress(context, window))
+        return FrameStream(chunks(), day_details, tally.metadata, Progress(context, window))
 
     return hourly
+
+
+def day_details(day: pl.DataFrame) -> dict[str, Any]:
+    """The numbers that the UI plots over days."""
+    if day.is_empty():
+        return {"stations": 0}
+    return {
+        "stations": day["station_id"].n_unique(),
+        "valid_fraction": (day["flag"] == "valid").sum() / len(day),
+        "revised": int((day["revision"] > 0).sum()),
+    }
 
 
 class ReadingTally:
@@ -111,9 +122,9 @@ class ReadingTally:
         """What to show beside the materialization."""
         total = self.flags.total()
         shown: dict[str, Any] = {
-            "stations": len(self.stations),
-            "valid_fraction": self.flags["valid"] / total if total else 0.0,
-            "revised": self.revised,
+            "run_stations": len(self.stations),
+            "run_valid_fraction": self.flags["valid"] / total if total else 0.0,
+            "run_revised": self.revised,
             "malformed_records": self.reader.problems.total,
             "unreadable_stations": sorted(self.reader.unreadable),
             "flags": dict(self.flags),

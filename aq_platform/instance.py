@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 # Which process executes a run that `aq` started: nobody else would notice its death.
 PROCESS_TAG = "aq/process"
 
+# Events of a range's partitions go to the event log this many at a time.
+BATCH_SIZE = 500
+
 
 def prepare_home(settings: Settings) -> Path:
     """Make DAGSTER_HOME ready and name it in the environment; an operator's own is left alone."""
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
     given = os.environ.get("DAGSTER_HOME")
     if given:
         return Path(given)

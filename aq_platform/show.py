@@ -80,10 +80,8 @@ def _counts(outcome: Outcome) -> Iterator[str]:
         yield f"{pulls.get('requests', 0)} requests ({pulls.get('answers_repeated', 0)} unchanged)"
     if "hourly_readings" in seen:
         hourly = seen["hourly_readings"]
-        yield (
-            f"{hourly.get('rows', 0):,} hourly readings "
-            f"({hourly.get('valid_fraction', 0):.1%} valid, {hourly.get('revised', 0):,} revised)"
-        )
+        valid, revised = hourly.get("run_valid_fraction", 0), hourly.get("run_revised", 0)
+        yield f"{hourly.get('rows', 0):,} hourly readings ({valid:.1%} valid, {revised:,} revised)"
         if hourly.get("malformed_records"):
             yield f"{hourly['malformed_records']:,} malformed records"
     if "daily_averages" in seen:

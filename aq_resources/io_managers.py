@@ -21,16 +21,19 @@ from aq_resources.object_store import ObjectStore
 from aq_resources.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.tables import WAREHOUSE_TABLES
 from aq_resources.warehouse import Warehouse
-from aq_science.windows import Window
+from aq_science.windows import DAY, HOUR, Window
 
-# Beyond this many partitions in one run, only totals are attached to each: the event log keeps
-# every entry for ever.
-PARTITION_METADATA_LIMIT = 100
+# Dagster's keys of hourly partitions.
+HOUR_KEY = "%Y-%m-%d-%H:%M"
 
 Metadata = Mapping[str, Any]
 
 
 def _none() -> Metadata:
+    return {}
+
+
+def _no_details(_partition: pl.DataFrame) -> Metadata:
     return {}
 
 
@@ -46,10 +49,12 @@ class AnswerStream:
 class FrameStream:
     """Frames of consecutive windows that each hold whole partitions, in order.
 
-    ``summary`` is asked for metadata after the last one, ``progress`` told of each window done.
+    ``details`` gives the numbers that the UI plots for each partition, ``summary`` what belongs to
+    the run as a whole, asked for after the last chunk; ``progress`` is told of each window done.
     """
 
     chunks: Iterator[tuple[Window, pl.DataFrame]]
+    details: Callable[[pl.DataFrame], Metadata] = _no_details
     summary: Callable[[], Metadata] = _none
     progress: Callable[[Window], None] = field(default=lambda window: None)
 
@@ -130,7 +135,7 @@ class S3IOManager(dg.IOManager):
             metadata = self._write_frames(context, network, name, obj)
         else:
             raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
-        context.add_output_metadata({**metadata, **obj.summary()})
+        _attach_to_last(context, {**metadata, **obj.summary()})
 
     def load_input(self, context: dg.InputContext) -> RawPullStore | DayFiles:
         """A handle that reads what it is asked for; nothing is read yet."""
@@ -161,7 +166,6 @@ class S3IOManager(dg.IOManager):
         self, context: dg.OutputContext, network: str, name: str, stream: FrameStream
     ) -> dict[str, Any]:
         files = self.day_files(network, name)
-        few = len(context.asset_partition_keys) <= PARTITION_METADATA_LIMIT
         rows = size = days = 0
         checksum = hashlib.sha256()
         uri = ""
@@ -176,15 +180,16 @@ class S3IOManager(dg.IOManager):
                 digest = hashlib.sha256(data).hexdigest()
                 self.store.put(files.key(day), data)
                 uri = self.store.uri(files.key(day))
-                if few:
-                    context.step_context.add_asset_metadata(
-                        {
-                            "dagster/partition_row_count": len(part),
-                            "sha256": digest,
-                            "uri": dg.MetadataValue.path(uri),
-                        },
-                        partition_key=day.isoformat(),
-                    )
+                _attach(
+                    context,
+                    day.isoformat(),
+                    {
+                        "dagster/partition_row_count": len(part),
+                        "sha256": digest,
+                        "uri": dg.MetadataValue.path(uri),
+                        **stream.details(part),
+                    },
+                )
                 checksum.update(digest.encode())
                 rows, size, days = rows + len(part), size + len(data), days + 1
             stream.progress(window)
@@ -194,8 +199,7 @@ class S3IOManager(dg.IOManager):
             "rows": rows,
             "partitions": days,
             "size_bytes": size,
-            "uri": dg.MetadataValue.path(uri),
-            "sha256": checksum.hexdigest(),
+            "run_sha256": checksum.hexdigest(),
         }
 
     def _publish(self, network: str, name: str, files: DayFiles) -> None:
@@ -213,24 +217,22 @@ class DuckDBIOManager(dg.IOManager):
         """Replace the run's partitions (or the whole table) by the rows given."""
         network, name = context.asset_key.path
         table = WAREHOUSE_TABLES[name]
-        metadata: dict[str, Any] = {"dagster/table_name": f"{network}.{name}"}
+        where = {"dagster/table_name": f"{network}.{name}"}
         if isinstance(obj, pl.DataFrame):
             self.warehouse.replace(network, name, table, obj)
-            metadata["dagster/row_count"] = len(obj)
-        elif isinstance(obj, FrameStream):
-            rows = 0
-            for window, frame in obj.chunks:
-                self.warehouse.replace(
-                    network, name, table, frame, self._bounds(table.window, window)
-                )
-                rows += len(frame)
-                obj.progress(window)
-            metadata |= {"rows": rows, **obj.summary()}
-            if len(context.asset_partition_keys) == 1:
-                metadata["dagster/partition_row_count"] = rows
-        else:
+            context.add_output_metadata({**where, "dagster/row_count": len(obj)})
+            return
+        if not isinstance(obj, FrameStream):
             raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
-        context.add_output_metadata(metadata)
+        rows = 0
+        for window, frame in obj.chunks:
+            self.warehouse.replace(network, name, table, frame, self._bounds(table.window, window))
+            rows += len(frame)
+            for key, part in self._by_partition(table.window or "", window, frame):
+                counted = {"dagster/partition_row_count": len(part), **where}
+                _attach(context, key, {**counted, **obj.details(part)})
+            obj.progress(window)
+        _attach_to_last(context, {"rows": rows, **obj.summary()})
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:
         """The whole table (unpartitioned), or the rows of the partitions asked for."""
@@ -250,6 +252,21 @@ class DuckDBIOManager(dg.IOManager):
         return self._typed(self.warehouse.read(query, list(bounds)), table.schema)
 
     @staticmethod
+    def _by_partition(
+        column: str, window: Window, frame: pl.DataFrame
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Every partition of the window with its rows."""
+        parts = frame.partition_by(column, as_dict=True, maintain_order=True)
+        by_key = {
+            key.strftime("%Y-%m-%d" if column == "date" else HOUR_KEY): part
+            for (key,), part in parts.items()
+        }
+        length = DAY if column == "date" else HOUR
+        for piece in window.chunks(length):
+            key = piece.start.strftime("%Y-%m-%d" if column == "date" else HOUR_KEY)
+            yield key, by_key.get(key, frame.clear())
+
+    @staticmethod
     def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
         return frame.select(schema.names()).cast(schema)
 
@@ -260,6 +277,19 @@ class DuckDBIOManager(dg.IOManager):
         if column == "date":
             return window.start.date(), window.end.date()
         return window.start, window.end
+
+
+def _attach(context: dg.OutputContext, partition: str, metadata: Metadata) -> None:
+    """Metadata of one partition of the run."""
+    context.step_context.add_asset_metadata(metadata, partition_key=partition)
+
+
+def _attach_to_last(context: dg.OutputContext, metadata: Metadata) -> None:
+    """Metadata of the run as a whole, on its last partition alone.
+
+    The event log keeps every entry for ever, and a range of years has a thousand of them.
+    """
+    _attach(context, context.asset_partition_keys[-1], metadata)
 
 
 def parquet_bytes(frame: pl.DataFrame) -> bytes:

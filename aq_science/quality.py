@@ -76,8 +76,7 @@ def flag_readings(readings: pl.DataFrame) -> pl.DataFrame:
     signed = [name for name, p in PARAMETERS.items() if p.signed]
     lower_fail, upper_fail = _bound("fail", 0), _bound("fail", 1)
     lower_suspect, upper_suspect = _bound("suspect", 0), _bound("suspect", 1)
-    readings = readings.with_columns(
-        value=pl.when(value.is_finite()).then(value),
+    readings = readings.with_columns(value=pl.when(value.is_finite()).then(value)).with_columns(
         _mask=_bit("no_value", native.is_null())
         | _bit("not_finite", ~native.is_finite())
         | _bit("unknown_unit", native.is_finite() & value.is_null())

@@ -86,7 +86,8 @@ def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -
         return ordered.with_columns(revision=pl.lit(0, pl.Int32))
     in_conflict = repeated | repeated.shift(-1, fill_value=False)
     settled = ordered.filter(~in_conflict).with_columns(revision=pl.lit(0, pl.Int32))
-    disputed = ordered.filter(in_conflict)
+    # Of versions received in the same instant the order must not depend on that of the rows.
+    disputed = ordered.filter(in_conflict).sort(*KEY, "pulled_at", *_CONTENT)
     has_value = pl.col("value_native").is_not_null()
     disputed = disputed.filter(has_value | ~has_value.any().over(KEY))
     unchanged = same_key & pl.all_horizontal(
@@ -107,7 +108,7 @@ def hourly_readings(
     A unit that cannot be converted leaves ``value`` null and flags the row ``invalid``; the value
     as reported stays in ``value_native``.
     """
-    pairs = folded.select("parameter", "unit_native").unique()
+    pairs = folded.select("parameter", "unit_native").unique().drop_nulls()
     factors = pl.DataFrame(
         [
             (parameter, unit, *(to_canonical(parameter, unit, reference_c) or (None, None)))
