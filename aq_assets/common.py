@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -86,22 +86,23 @@ def column_schema(schema: pl.Schema, columns: Mapping[str, str]) -> dg.TableSche
     )
 
 
-def table_metadata(frame: pl.DataFrame, limit: int = 20) -> dg.TableMetadataValue | Any:
+def table_metadata(frame: pl.DataFrame, limit: int = 20) -> dg.TableMetadataValue:
     """The first rows of a small frame as a table in the UI."""
     head = frame.head(limit)
     records = [
-        dg.TableRecord(
-            {
-                name: value
-                if isinstance(value, str | int | float | bool) or value is None
-                else str(value)
-                for name, value in row.items()
-            }
-        )
+        dg.TableRecord({name: _cell(value) for name, value in row.items()})
         for row in head.iter_rows(named=True)
     ]
     columns = [dg.TableColumn(name, _table_type(dtype)) for name, dtype in head.schema.items()]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+    return dg.TableMetadataValue(records, dg.TableSchema(columns))
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}Z"
+    return value if isinstance(value, str | int) or value is None else str(value)
 
 
 def _table_type(dtype: pl.DataType) -> str:

@@ -1,6 +1,7 @@
 """Daily averages of a network, by the stations' local days."""
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -19,7 +20,7 @@ from aq_assets.common import (
     title,
     window_of,
 )
-from aq_assets.plots import Line, plot
+from aq_assets.plots import lines_by_station, plot
 from aq_resources.io_managers import DayFiles, FrameStream
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
@@ -29,6 +30,19 @@ from aq_science.windows import Window
 
 _READ = ("network", "station_id", "parameter", "hour", "value", "flag")
 _PLOTTED = "pm25"
+_SHOWN = (
+    "station_id",
+    "parameter",
+    "date",
+    "mean",
+    "hours_valid",
+    "completeness",
+    "valid",
+    "max_8h_mean",
+    "aqi",
+    "aqi_category",
+    "unit",
+)
 
 
 def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
@@ -64,12 +78,13 @@ def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
         platform: Platform = getattr(context.resources, PLATFORM)
         window = window_of(context)
         zones = dict(stations.select("station_id", "timezone").iter_rows())
-        tally = DailyTally()
+        # A backfill also asks for the days beside it, whose readings may not be there.
+        tally = DailyTally(hourly_readings.missing(window))
 
         def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
             for part in window.chunks(platform.chunk):
                 reach = part.padded(before=REACH_BEFORE, after=REACH_AFTER)
-                hourly = hourly_readings.scan(reach, required=part).select(_READ).collect()
+                hourly = hourly_readings.scan(reach).select(_READ).collect()
                 frame = daily_averages(
                     hourly,
                     zones,
@@ -103,7 +118,8 @@ def day_details(day: pl.DataFrame) -> dict[str, Any]:
 class DailyTally:
     """Counts, a table of the last day and a small plot of what went by."""
 
-    def __init__(self) -> None:
+    def __init__(self, without_readings: list[date]) -> None:
+        self.without_readings = without_readings
         self.valid = 0
         self.rows = 0
         self._last = pl.DataFrame()
@@ -121,35 +137,16 @@ class DailyTally:
 
     def metadata(self) -> dict[str, Any]:
         """What to show beside the materialization."""
-        shown: dict[str, Any] = {
-            "run_valid_fraction": self.valid / self.rows if self.rows else 0.0,
-        }
+        shown: dict[str, Any] = {}
+        plotted = pl.concat(self._plotted) if self._plotted else None
+        if plotted is not None and len(plotted):
+            lines = lines_by_station(plotted, "date", "mean")
+            shown["plot"] = plot("PM2.5, daily mean of valid hours", "µg/m³", lines)
         if not self._last.is_empty():
             last = self._last.filter(
                 (pl.col("date") == pl.col("date").max()) & pl.col("parameter").is_in(["pm25", "co"])
             )
-            shown["last_day"] = table_metadata(
-                last.select(
-                    "station_id",
-                    "parameter",
-                    "date",
-                    "mean",
-                    "hours_valid",
-                    "completeness",
-                    "valid",
-                    "max_8h_mean",
-                    "aqi",
-                    "aqi_category",
-                    "unit",
-                )
-            )
-        plotted = pl.concat(self._plotted) if self._plotted else None
-        if plotted is not None and len(plotted):
-            lines = [
-                Line(str(key[0]), part["date"].to_list(), part["mean"].to_list())
-                for key, part in plotted.sort("station_id", "date")
-                .partition_by("station_id", as_dict=True, maintain_order=True)
-                .items()
-            ]
-            shown["plot"] = plot("PM2.5, daily mean of valid hours", "µg/m³", lines)
+            shown["last_day"] = table_metadata(last.select(_SHOWN))
+        shown["days_without_hourly_readings"] = len(self.without_readings)
+        shown["run_valid_fraction"] = self.valid / self.rows if self.rows else 0.0
         return shown

@@ -43,6 +43,18 @@ from aq_science.windows import DAY, HOUR, Window
 # A model may serve this long if newer fits fail; readings this far back are all a forecast needs.
 MODEL_DAYS = 7
 _READ = ("station_id", "parameter", "hour", "value", "flag")
+_SHOWN = (
+    "station_id",
+    "parameter",
+    "horizon",
+    "hour",
+    "value",
+    "lower_80",
+    "upper_80",
+    "unit",
+    "model",
+    "aqi_category",
+)
 
 
 def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
@@ -61,7 +73,9 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
         ins={
             "hourly_readings": dg.AssetIn(
                 [config.name, "hourly_readings"],
-                partition_mapping=days_around(TRAINING_DAYS, -1),
+                # Declared on the day before alone: with all the days it is fitted on, a backfill
+                # of one day of readings would ask for eight weeks of models.
+                partition_mapping=days_around(1, -1),
                 input_manager_key=FILES,
             )
         },
@@ -106,22 +120,10 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
         partitions_def=hourly_partitions(config),
         backfill_policy=ONE_RUN,
         ins={
-            "hourly_readings": dg.AssetIn(
-                [config.name, "hourly_readings"],
-                # In hours of the issue time: the day before it and its own.
-                partition_mapping=days_around(24, 0),
-                input_manager_key=FILES,
-            ),
-            "forecast_models": dg.AssetIn(
-                [config.name, "forecast_models"],
-                partition_mapping=days_around(0, 0),
-                input_manager_key=FILES,
-            ),
-            "raw_pulls": dg.AssetIn(
-                [config.name, "raw_pulls"],
-                partition_mapping=days_around(24, 0),
-                input_manager_key=FILES,
-            ),
+            name: dg.AssetIn(
+                [config.name, name], partition_mapping=days_around(0, 0), input_manager_key=FILES
+            )
+            for name in ("hourly_readings", "forecast_models", "raw_pulls")
         },
         description=(
             f"Forecasts of {title(config)} for the issue hour and the next, from readings whose "
@@ -263,29 +265,15 @@ class ForecastTally:
 
     def metadata(self) -> dict[str, Any]:
         """What to show beside the materialization."""
-        shown: dict[str, Any] = {
+        shown: dict[str, Any] = {}
+        if not self._last.is_empty():
+            shown["plot"] = plot("PM2.5, last two days and forecast", "µg/m³", self._lines())
+            shown["newest"] = table_metadata(self._last.select(_SHOWN))
+        return shown | {
             "live": self.modes.get("live", 0),
             "hindcasts": self.modes.get("hindcast", 0),
             "without_value": int(self._last["value"].is_null().sum()),
         }
-        if self._last.is_empty():
-            return shown
-        shown["newest"] = table_metadata(
-            self._last.select(
-                "station_id",
-                "parameter",
-                "horizon",
-                "hour",
-                "value",
-                "lower_80",
-                "upper_80",
-                "unit",
-                "model",
-                "aqi_category",
-            )
-        )
-        shown["plot"] = plot("PM2.5, last two days and forecast", "µg/m³", self._lines())
-        return shown
 
     def _lines(self) -> list[Line]:
         issued_for = self._last["issued_for"][0]

@@ -18,7 +18,7 @@ from aq_assets.common import (
     title,
     window_of,
 )
-from aq_assets.plots import Line, plot
+from aq_assets.plots import lines_by_station, plot
 from aq_resources.failures import PermanentFailure
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -121,7 +121,8 @@ class ReadingTally:
     def metadata(self) -> dict[str, Any]:
         """What to show beside the materialization."""
         total = self.flags.total()
-        shown: dict[str, Any] = {
+        shown: dict[str, Any] = self._plot()
+        shown |= {
             "run_stations": len(self.stations),
             "run_valid_fraction": self.flags["valid"] / total if total else 0.0,
             "run_revised": self.revised,
@@ -132,16 +133,14 @@ class ReadingTally:
         }
         if self.reader.problems.total:
             shown["problems"] = table_metadata(pl.DataFrame(self.reader.problems.rows()))
-        plotted = pl.concat(self._plotted) if self._plotted else None
-        if plotted is not None and len(plotted):
-            lines = [
-                Line(str(key[0]), part["hour"].to_list(), part["value"].to_list())
-                for key, part in plotted.sort("station_id", "hour")
-                .partition_by("station_id", as_dict=True, maintain_order=True)
-                .items()
-            ]
-            shown["plot"] = plot("PM2.5, valid hours", "µg/m³", lines)
         return shown
+
+    def _plot(self) -> dict[str, Any]:
+        plotted = pl.concat(self._plotted) if self._plotted else None
+        if plotted is None or plotted.is_empty():
+            return {}
+        lines = lines_by_station(plotted, "hour", "value")
+        return {"plot": plot("PM2.5, valid hours", "µg/m³", lines)}
 
 
 def _step(frame: pl.DataFrame) -> str:

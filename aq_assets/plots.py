@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+import polars as pl
+
+from aq_science.windows import DAY
 
 # Kept small, since the event log keeps every picture for ever: about 10 kB each.
 _WIDTH, _HEIGHT, _DPI = 6.4, 2.4, 75
 _MOST_LINES = 6
+# A palette makes noisy lines a third of the size, and looks the same.
+_COLOURS = 64
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,20 @@ class Line:
     band: tuple[Sequence[float | None], Sequence[float | None]] | None = None
 
 
+def lines_by_station(frame: pl.DataFrame, x: str, y: str) -> list[Line]:
+    """One line a station of a frame with ``station_id`` and the two columns named."""
+    parts = frame.sort("station_id", x).partition_by(
+        "station_id", as_dict=True, maintain_order=True
+    )
+    return [Line(str(key), part[x].to_list(), part[y].to_list()) for (key,), part in parts.items()]
+
+
 def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataValue:
     """The lines as a picture; only the first few, since more cannot be told apart."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
+    from PIL import Image
 
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -44,7 +58,11 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
     axes.set_ylabel(unit, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
-    if any(len(line.x) for line in lines):
+    times = [time for line in lines for time in line.x]
+    if times:
+        if min(times) == max(times):
+            # Matplotlib stretches the axis of a lone moment over years, and warns about its ticks.
+            axes.set_xlim(times[0] - DAY, times[0] + DAY)
         locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
@@ -52,5 +70,9 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
         axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    encoded = base64.b64encode(buffer.getvalue()).decode()
+    with Image.open(buffer) as drawn_whole:
+        picture = drawn_whole.convert("RGB").quantize(_COLOURS)
+    small = io.BytesIO()
+    picture.save(small, "png", optimize=True)
+    encoded = base64.b64encode(small.getvalue()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")

@@ -27,7 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-out = Console()
+# A pipe has no width of its own; 80 columns would fold every table.
+out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
 
 DEMO_DAYS = 60
@@ -219,7 +220,12 @@ def sandbox(
                 print(f"export {name}={value}")
             print(f"# sandbox ready at {url}; Ctrl-C stops it", flush=True)
 
-        serve(config, host, port, announce)
+        try:
+            serve(config, host, port, announce)
+        except OSError as error:
+            raise SettingsError(
+                f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port."
+            ) from None
 
 
 def _platform() -> Platform:
@@ -304,8 +310,7 @@ def _instant(text: str) -> datetime:
 
 
 def _point_at_sandbox(environment: dict[str, str]) -> None:
-    from aq_platform.demo import mark_sandbox_home
-    from aq_resources.settings import Settings
+    from aq_platform.demo import claim_for_sandbox
 
     os.environ.update(environment)
-    mark_sandbox_home(Settings().home)
+    claim_for_sandbox(_platform())

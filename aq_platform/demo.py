@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlparse
 
 import polars as pl
@@ -13,27 +12,35 @@ from aq_resources.failures import SettingsError
 from aq_resources.networks import settings_class
 from aq_resources.platform import Platform
 
-_MARK = "holds-sandbox-data"
+_MARK = "sandbox/these-readings-are-invented"
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 
 
-def mark_sandbox_home(home: Path) -> None:
-    """Note that this home holds invented readings."""
-    home.mkdir(parents=True, exist_ok=True)
-    (home / _MARK).touch()
+def claim_for_sandbox(platform: Platform) -> None:
+    """Mark the object store as holding invented readings; refuse one that holds others."""
+    store = platform.object_store
+    if store.exists(_MARK):
+        return
+    if store.folders(""):
+        raise SettingsError(
+            f"{platform.settings.object_store_url} holds readings that the sandbox did not make; "
+            "its invented ones must not mix with them. Set AQ_HOME to an empty folder, and leave "
+            "AQ_OBJECT_STORE and AQ_WAREHOUSE unset."
+        )
+    store.put(_MARK, b"Made by `aq demo` or `aq up --sandbox`.\n")
 
 
 def refuse_mixing(platform: Platform) -> None:
-    """Keep real networks out of a home that holds invented readings."""
-    if not (platform.settings.home / _MARK).exists():
+    """Keep real networks out of a store that holds invented readings."""
+    if not platform.object_store.exists(_MARK):
         return
     for network in platform.networks:
         address = str(getattr(settings_class(network)(), "url", ""))
         if urlparse(address).hostname not in _LOCAL:
             raise SettingsError(
-                f"{platform.settings.home} holds the demo's invented readings, and {network} is "
-                f"set to the real {address}. Set AQ_HOME to another folder for real data (or "
-                "delete this one), or add --sandbox to stay in the demo."
+                f"{platform.settings.object_store_url} holds the demo's invented readings, and "
+                f"{network} is set to the real {address}. Set AQ_HOME to another folder for real "
+                "data (or delete this one), or add --sandbox to stay in the demo."
             )
 
 
@@ -49,24 +56,24 @@ def print_findings(platform: Platform, console: Console) -> None:
 
 _FINDINGS = {
     "Stations": """
-        SELECT network, station_id, name, round(latitude, 4) AS latitude,
+        SELECT network, station_id, name, city, round(latitude, 4) AS latitude,
                round(longitude, 4) AS longitude, timezone, len(parameters) AS parameters
         FROM air_quality.stations ORDER BY ALL""",
     "Last daily averages": """
-        SELECT network, station_id, parameter, date, round(mean, 2) AS mean, unit,
-               hours_valid || '/' || hours_expected AS hours, valid,
-               round(max_8h_mean, 2) AS max_8h, aqi, aqi_category
-        FROM air_quality.daily_averages
+        SELECT network, coalesce(name, station_id) AS station, parameter, date,
+               round(mean, 2) AS mean, d.unit, hours_valid || '/' || hours_expected AS hours,
+               CASE WHEN valid THEN 'yes' ELSE 'no' END AS valid, aqi, aqi_category
+        FROM air_quality.daily_averages d LEFT JOIN air_quality.stations USING (network, station_id)
         WHERE parameter IN ('pm25', 'co')
-          AND date > (SELECT max(date) FROM air_quality.daily_averages) - 3
-        ORDER BY network, station_id, parameter, date""",
+          AND date > (SELECT max(date) FROM air_quality.daily_averages) - 2
+        ORDER BY network, station, parameter, date""",
     "Forecast of the next two hours": """
-        SELECT network, station_id, parameter, strftime(hour, '%Y-%m-%d %H:%M') AS hour_utc,
-               round(value, 2) AS value, round(lower_80, 2) AS lower_80,
-               round(upper_80, 2) AS upper_80, unit, model, aqi_category
-        FROM air_quality.forecasts
+        SELECT network, coalesce(name, station_id) AS station, parameter,
+               strftime(hour, '%H:%M UTC') AS hour, round(value, 2) AS value,
+               round(lower_80, 2) || ' - ' || round(upper_80, 2) AS "80 % interval", unit, model
+        FROM air_quality.forecasts LEFT JOIN air_quality.stations USING (network, station_id)
         WHERE issued_for = (SELECT max(issued_for) FROM air_quality.forecasts)
-        ORDER BY network, station_id, parameter, hour""",
+        ORDER BY network, station, parameter, horizon""",
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,21 +46,11 @@ def prepare_home(settings: Settings) -> Path:
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance, after marking as failed what a killed `aq` left behind as running."""
     prepare_home(settings)
-    with warnings.catch_warnings():
-        quiet_dagster()
-        import dagster as dg
-
-        with dg.DagsterInstance.get() as instance:
-            _end_orphans(instance)
-            yield instance
-
-
-def quiet_dagster() -> None:
-    """Hide notices that certain Dagster features are young: they are not for the user."""
     import dagster as dg
 
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    warnings.simplefilter("ignore", dg.PreviewWarning)
+    with dg.DagsterInstance.get() as instance:
+        _end_orphans(instance)
+        yield instance
 
 
 def process_tag() -> str:
@@ -75,7 +64,7 @@ def _end_orphans(instance: dg.DagsterInstance) -> None:
     running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     for run in running:
         host, _, pid = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and not _alive(int(pid)):
+        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
             instance.report_run_failed(
                 run, "The process that executed this run ended before the run did. Run it again."
             )

@@ -9,10 +9,15 @@ from typing import Any, TextIO
 import duckdb
 import msgspec
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from aq_platform.demo import rich_table
 from aq_resources.failures import PermanentFailure
 from aq_resources.platform import Platform
+
+_COLUMN_WIDTH = 8
+_ENDLESS = 100_000
 
 
 def run_query(platform: Platform, sql: str, form: str, console: Console, stream: TextIO) -> None:
@@ -22,7 +27,7 @@ def run_query(platform: Platform, sql: str, form: str, console: Console, stream:
         if form == "table":
             relation = connection.sql(sql)
             if relation is not None:
-                console.print(rich_table(relation.pl()))
+                _print_whole(rich_table(relation.pl()), console)
             return
         cursor = connection.execute(sql)
         names = [column[0] for column in cursor.description or ()]
@@ -38,7 +43,24 @@ def run_query(platform: Platform, sql: str, form: str, console: Console, stream:
     else:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_plain(value) for value in row] for row in rows)
+        writer.writerows([_in_a_cell(value) for value in row] for row in rows)
+
+
+def _print_whole(table: Table, console: Console) -> None:
+    """Print with no column squeezed to nothing; in a pipe, with none folded either."""
+    if console.is_terminal:
+        needed = _COLUMN_WIDTH * len(table.columns)
+    else:
+        needed = Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table, crop=False)
+
+
+def _in_a_cell(value: Any) -> Any:
+    """CSV has no lists: they go as JSON."""
+    if isinstance(value, list | dict):
+        return msgspec.json.encode(value).decode()
+    return _plain(value)
 
 
 def _plain(value: Any) -> Any:

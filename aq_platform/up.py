@@ -1,83 +1,127 @@
-"""The Dagster UI and daemon as children of one command."""
+"""The Dagster UI, daemon and code server as children of one command."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+import yaml
 from rich.console import Console
 
 from aq_platform.instance import prepare_home
 from aq_resources.failures import SettingsError
-from aq_resources.network_settings import PROJECT_ROOT
+from aq_resources.network_settings import networks_path
 from aq_resources.platform import Platform
 
 _STOP_SECONDS = 20.0
 _READY_SECONDS = 120.0
+_LOCATION = "air_quality"
+_MODULE = "aq_platform.definitions"
+_SOCKET = "code.sock"
+
+Children = dict[str, subprocess.Popen[bytes]]
 
 
 def serve_platform(platform: Platform, host: str, port: int, console: Console) -> int:
-    """Run webserver and daemon until one ends or a signal comes; returns the exit code."""
+    """Run the three until one ends or a signal comes; returns the exit code."""
+    _refuse_taken_port(host, port)
     home = prepare_home(platform.settings)
-    workspace = PROJECT_ROOT / "workspace.yaml"
-    if not workspace.exists():
-        raise SettingsError(
-            f"{workspace} is missing: run aq from the project it was installed from."
-        )
-    # Relative settings mean the folder the user is in; the children run in the project's.
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "AQ_HOME": str(platform.settings.home)}
-    commands = {
-        "webserver": ["dagster_webserver", "-h", host, "-p", str(port)],
-        "daemon": ["dagster._daemon", "run"],
-    }
     stop = threading.Event()
+    # Sockets allow short paths only, which AQ_HOME need not be.
+    with tempfile.TemporaryDirectory(prefix="aq-") as folder, _on_signal(stop):
+        children: Children = {}
+        try:
+            url = f"http://{host}:{port}"
+            console.print(f"Starting the Dagster UI at {url} …")
+            for name, command in _commands(Path(folder), host, port).items():
+                children[name] = subprocess.Popen(
+                    [sys.executable, "-m", *command, "--log-level", "warning"],
+                    env=_environment(platform, home),
+                    # Their own group: Ctrl-C reaches this process alone, which stops them in order.
+                    start_new_session=True,
+                )
+                if name == "code server":
+                    _await_code(Path(folder) / _SOCKET, children[name], stop)
+            _announce_when_ready(url, console, stop)
+            return _watch(children, stop, console)
+        finally:
+            stop.set()
+            _stop(children)
 
-    def on_signal(_signum: int, _frame: FrameType | None) -> None:
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    """Fail at once: another server there would be taken for ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"Cannot listen on {host}:{port} ({error.strerror}). Stop what runs there, or "
+                "choose another port with --port."
+            ) from error
+
+
+def _commands(folder: Path, host: str, port: int) -> dict[str, list[str]]:
+    """One code server for both: each would otherwise start, and restart, one of its own."""
+    address = str(folder / _SOCKET)
+    workspace = folder / "workspace.yaml"
+    server = {"socket": address, "location_name": _LOCATION}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    code = ["code-server", "start", "-s", address, "-m", _MODULE, "--location-name", _LOCATION]
+    return {
+        "code server": ["dagster", *code, "--use-python-environment-entry-point"],
+        "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
+        "webserver": ["dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace)],
+    }
+
+
+def _environment(platform: Platform, home: Path) -> dict[str, str]:
+    """This process's, with paths that hold in any working folder."""
+    settings = platform.settings
+    return {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "AQ_HOME": str(settings.home),
+        "AQ_NETWORKS": str(networks_path(settings.networks).resolve()),
+    }
+
+
+@contextmanager
+def _on_signal(stop: threading.Event) -> Iterator[None]:
+    def note(_signum: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    previous = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
-    children: dict[str, subprocess.Popen[bytes]] = {}
+    previous = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for name, (module, *arguments) in commands.items():
-            children[name] = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    module,
-                    *arguments,
-                    "-w",
-                    str(workspace),
-                    "--log-level",
-                    "warning",
-                ],
-                cwd=PROJECT_ROOT,
-                env=environment,
-                # Their own group: Ctrl-C reaches this process alone, which stops them in order.
-                start_new_session=True,
-            )
-        url = f"http://{host}:{port}"
-        console.print(f"Starting the Dagster UI at {url} …")
-        _announce_when_ready(url, console, stop)
-        while not stop.wait(0.5):
-            for name, child in children.items():
-                if child.poll() is not None:
-                    console.print(f"[red]The {name} ended by itself (exit {child.returncode}).[/]")
-                    return 1
-        return 0
+        yield
     finally:
-        _stop(children)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    for child in children.values():
+def _watch(children: Children, stop: threading.Event, console: Console) -> int:
+    while not stop.wait(0.5):
+        for name, child in children.items():
+            if child.poll() is not None:
+                console.print(f"[red]The {name} ended by itself (exit {child.returncode}).[/]")
+                return 1
+    return 0
+
+
+def _stop(children: Children) -> None:
+    for child in reversed(children.values()):
         child.terminate()
     deadline = time.monotonic() + _STOP_SECONDS
     for child in children.values():
@@ -86,6 +130,22 @@ def _stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _await_code(address: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """Wait until the code server listens: the others complain at length where it does not."""
+    import grpc
+
+    deadline = time.monotonic() + _READY_SECONDS
+    with grpc.insecure_channel(f"unix:{address}") as channel:
+        ready = grpc.channel_ready_future(channel)
+        while time.monotonic() < deadline and server.poll() is None and not stop.is_set():
+            try:
+                ready.result(timeout=0.5)
+            except grpc.FutureTimeoutError:
+                continue
+            return
+        ready.cancel()
 
 
 def _announce_when_ready(url: str, console: Console, stop: threading.Event) -> None:

@@ -61,9 +61,9 @@ class HttpClient:
             follow_redirects=True,
             headers={"User-Agent": "aq-platform (air-quality data platform)"},
         )
-        backoff = tenacity.wait_exponential_jitter(
-            initial=backoff_seconds, max=30.0, jitter=backoff_seconds
-        )
+        backoff = tenacity.wait_exponential(
+            multiplier=backoff_seconds, max=30.0
+        ) + tenacity.wait_random(0, backoff_seconds)
 
         def wait(state: tenacity.RetryCallState) -> float:
             failure = state.outcome.exception() if state.outcome else None
@@ -109,7 +109,7 @@ class HttpClient:
             response = self._client.get(url, params=params)
         except httpx.TimeoutException as error:
             raise TransientFailure(f"{self.network} did not answer in time: GET {url}") from error
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise TransientFailure(
                 f"{self.network} cannot be reached: GET {url}: {error or type(error).__name__}"
             ) from error
@@ -143,6 +143,8 @@ def retry_after_seconds(header: str | None) -> float | None:
         at = parsedate_to_datetime(header)
     except ValueError:
         return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
     # The server's date is a real-world instant, so only the real clock can be held against it.
     return max(0.0, (at - datetime.now(UTC)).total_seconds())
 

@@ -72,28 +72,29 @@ class DayFiles:
         """Key of the file of one UTC day."""
         return f"{self.root}/date={day}/{self.filename}"
 
-    def scan(self, window: Window, required: Window | None = None) -> pl.LazyFrame:
-        """Rows of the days that ``window`` touches.
-
-        Days that were never materialized are left out, except those of ``required``, which are a
-        `PermanentFailure` that names the key.
-        """
-        present = set(self.store.folders(self.root))
-        must = set() if required is None else set(required.dates)
-        found = []
-        for day in window.dates:
-            if f"date={day}" in present:
-                found.append(self.store.uri(self.key(day)))
-            elif day in must:
-                raise PermanentFailure(
-                    f"{self.store.uri(self.key(day))} does not exist. Materialize {self.root} for "
-                    f"{day} first."
-                )
+    def scan(self, window: Window) -> pl.LazyFrame:
+        """Rows of the days that ``window`` touches, as far as they were ever materialized."""
+        present = set(self.days())
+        found = [self.store.uri(self.key(day)) for day in window.dates if day in present]
         if not found:
             return self.schema.to_frame().lazy()
         return pl.scan_parquet(
             found, schema=self.schema, storage_options=self.store.storage_options or None
         )
+
+    def missing(self, window: Window) -> list[date]:
+        """Days of ``window`` that were never materialized.
+
+        Raises `PermanentFailure` that names a key where that is all of them.
+        """
+        present = set(self.days())
+        missing = [day for day in window.dates if day not in present]
+        if missing and len(missing) == len(window.dates):
+            raise PermanentFailure(
+                f"{self.store.uri(self.key(missing[0]))} does not exist. Materialize {self.root} "
+                f"for {missing[0]} first."
+            )
+        return missing
 
     def days(self) -> list[date]:
         """Days that have a file."""
@@ -131,11 +132,11 @@ class S3IOManager(dg.IOManager):
         network, name = context.asset_key.path
         if isinstance(obj, AnswerStream):
             metadata = self._write_answers(network, obj)
+            _attach(context, {}, {**obj.summary(), **metadata})
         elif isinstance(obj, FrameStream):
-            metadata = self._write_frames(context, network, name, obj)
+            self._write_frames(context, network, name, obj)
         else:
             raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
-        _attach_to_last(context, {**metadata, **obj.summary()})
 
     def load_input(self, context: dg.InputContext) -> RawPullStore | DayFiles:
         """A handle that reads what it is asked for; nothing is read yet."""
@@ -164,11 +165,10 @@ class S3IOManager(dg.IOManager):
 
     def _write_frames(
         self, context: dg.OutputContext, network: str, name: str, stream: FrameStream
-    ) -> dict[str, Any]:
+    ) -> None:
         files = self.day_files(network, name)
-        rows = size = days = 0
-        checksum = hashlib.sha256()
-        uri = ""
+        rows = size = 0
+        details: dict[str, Metadata] = {}
         for window, frame in stream.chunks:
             if frame.schema != files.schema:
                 raise PermanentFailure(
@@ -177,30 +177,20 @@ class S3IOManager(dg.IOManager):
                 )
             for day, part in _by_day(window, frame):
                 data = parquet_bytes(part)
-                digest = hashlib.sha256(data).hexdigest()
                 self.store.put(files.key(day), data)
-                uri = self.store.uri(files.key(day))
-                _attach(
-                    context,
-                    day.isoformat(),
-                    {
-                        "dagster/partition_row_count": len(part),
-                        "sha256": digest,
-                        "uri": dg.MetadataValue.path(uri),
-                        **stream.details(part),
-                    },
-                )
-                checksum.update(digest.encode())
-                rows, size, days = rows + len(part), size + len(data), days + 1
+                details[day.isoformat()] = {
+                    "dagster/partition_row_count": len(part),
+                    **stream.details(part),
+                    "uri": dg.MetadataValue.path(self.store.uri(files.key(day))),
+                    "size_bytes": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                }
+                rows, size = rows + len(part), size + len(data)
             stream.progress(window)
-        if name in self.published and days:
+        if name in self.published and details:
             self._publish(network, name, files)
-        return {
-            "rows": rows,
-            "partitions": days,
-            "size_bytes": size,
-            "run_sha256": checksum.hexdigest(),
-        }
+        totals = {"rows": rows, "partitions": len(details), "run_size_bytes": size}
+        _attach(context, details, {**stream.summary(), **totals})
 
     def _publish(self, network: str, name: str, files: DayFiles) -> None:
         pattern = self.store.uri(f"{files.root}/date=*/{files.filename}")
@@ -225,14 +215,15 @@ class DuckDBIOManager(dg.IOManager):
         if not isinstance(obj, FrameStream):
             raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
         rows = 0
+        details: dict[str, Metadata] = {}
         for window, frame in obj.chunks:
             self.warehouse.replace(network, name, table, frame, self._bounds(table.window, window))
             rows += len(frame)
             for key, part in self._by_partition(table.window or "", window, frame):
                 counted = {"dagster/partition_row_count": len(part), **where}
-                _attach(context, key, {**counted, **obj.details(part)})
+                details[key] = {**counted, **obj.details(part)}
             obj.progress(window)
-        _attach_to_last(context, {"rows": rows, **obj.summary()})
+        _attach(context, details, {**obj.summary(), "rows": rows})
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:
         """The whole table (unpartitioned), or the rows of the partitions asked for."""
@@ -279,17 +270,18 @@ class DuckDBIOManager(dg.IOManager):
         return window.start, window.end
 
 
-def _attach(context: dg.OutputContext, partition: str, metadata: Metadata) -> None:
-    """Metadata of one partition of the run."""
-    context.step_context.add_asset_metadata(metadata, partition_key=partition)
-
-
-def _attach_to_last(context: dg.OutputContext, metadata: Metadata) -> None:
-    """Metadata of the run as a whole, on its last partition alone.
+def _attach(context: dg.OutputContext, details: Mapping[str, Metadata], summary: Metadata) -> None:
+    """Metadata of each partition, and of the run as a whole on its last partition alone.
 
     The event log keeps every entry for ever, and a range of years has a thousand of them.
     """
-    _attach(context, context.asset_partition_keys[-1], metadata)
+    last = context.asset_partition_keys[-1]
+    step = context.step_context
+    for key, metadata in details.items():
+        if key != last:
+            step.add_asset_metadata(metadata, partition_key=key)
+    # What a person looks at comes first.
+    step.add_asset_metadata({**summary, **details.get(last, {})}, partition_key=last)
 
 
 def parquet_bytes(frame: pl.DataFrame) -> bytes:

@@ -117,12 +117,16 @@ def load_networks(path: Path, known: tuple[str, ...]) -> dict[str, NetworkConfig
             f"{path}: no such file. Set AQ_NETWORKS to your networks file, or write one "
             "(docs/settings.md shows the form)."
         ) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not a text file in UTF-8: {error}") from None
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SettingsError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {error}") from None
     try:
         parsed = _NetworksFile.model_validate(data)
     except ValidationError as error:
@@ -143,7 +147,7 @@ def load_networks(path: Path, known: tuple[str, ...]) -> dict[str, NetworkConfig
 
 
 def _explain(path: Path, tree: yaml.Node | None, detail: Any) -> str:
-    location = tuple(str(part) for part in detail["loc"])
+    location = tuple(str(part) for part in detail["loc"] if part != "[key]")
     where = f"{path}, line {_line_of(tree, location)}: {'.'.join(location) or 'file'}"
     if detail["type"] == "extra_forbidden":
         fields = _fields_at(location)
@@ -153,7 +157,7 @@ def _explain(path: Path, tree: yaml.Node | None, detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "model_type":
         message = "the file must begin with `networks:` and an entry for each network"
-    if location[-2:-1] == ("stations",) and detail["type"] == "string_type":
+    if location[-2:-1] in (("stations",), ("overrides",)) and detail["type"] == "string_type":
         message = f'station ids are text: write "{detail["input"]}" in quotes'
     return f"{where}: {message}"
 

@@ -95,8 +95,10 @@ class LocalObjectStore:
         folder = self._path(prefix)
         if not folder.is_dir():
             return []
-        names = (entry.name for entry in os.scandir(folder) if entry.is_dir())
-        return sorted(name for name in names if name > start_after)
+        with os.scandir(folder) as entries:
+            below = [e for e in entries if e.name > start_after and e.is_dir()]
+        # As on S3: a folder that a write left without an object does not exist.
+        return sorted(entry.name for entry in below if _holds_object(entry.path))
 
     def uri(self, key: str) -> str:
         return str(self._path(key))
@@ -249,6 +251,14 @@ def open_object_store(url: str, s3_endpoint_url: str | None = None) -> ObjectSto
     if parts.scheme == "s3":
         return S3ObjectStore(parts.netloc, parts.path.strip("/"), s3_endpoint_url)
     return LocalObjectStore(Path(unquote(parts.path)))
+
+
+def _holds_object(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return any(
+            _holds_object(entry.path) if entry.is_dir() else not entry.name.startswith(_UNFINISHED)
+            for entry in entries
+        )
 
 
 def _code(error: Any) -> str:

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlparse
 
 import msgspec
 import zstandard
@@ -36,8 +37,12 @@ class RawAnswer(msgspec.Struct, frozen=True):
 
     @property
     def request(self) -> tuple[str, str, Window]:
-        """What was asked: two answers to the same request can be compared."""
-        return self.url, msgspec.json.encode(self.params, order="sorted").decode(), self.covers
+        """What was asked, wherever the server stood: such answers can be compared."""
+        return (
+            urlparse(self.url).path,
+            msgspec.json.encode(self.params, order="sorted").decode(),
+            self.covers,
+        )
 
     @property
     def covers(self) -> Window:
@@ -91,26 +96,29 @@ class RawPullStore:
     def append(self, answers: Iterable[RawAnswer]) -> Stored:
         """Keep the answers, except those identical to what is already the newest word.
 
-        Files are written as the answers arrive: a kill loses none of the earlier ones.
+        Files are written as the answers arrive: a kill loses none of the earlier ones, and a
+        failure of ``answers`` none that came before it.
         """
         done = Stored()
         known: dict[str, _Newest] = {}
         pending: list[RawAnswer] = []
         size = 0
-        for answer in answers:
-            name = folder_name(answer.covers)
-            if name not in known:
-                known[name] = self._newest(name)
-            if known[name].repeats(answer):
-                done.repeated += 1
-                continue
-            if pending and (folder_name(pending[0].covers) != name or size > FILE_BYTES):
+        try:
+            for answer in answers:
+                name = folder_name(answer.covers)
+                if name not in known:
+                    known[name] = self._newest(name)
+                if known[name].repeats(answer):
+                    done.repeated += 1
+                    continue
+                if pending and (folder_name(pending[0].covers) != name or size > FILE_BYTES):
+                    full, pending, size = pending, [], 0
+                    self._write(full, done)
+                pending.append(answer)
+                size += len(answer.body)
+        finally:
+            if pending:
                 self._write(pending, done)
-                pending, size = [], 0
-            pending.append(answer)
-            size += len(answer.body)
-        if pending:
-            self._write(pending, done)
         return done
 
     def folders(self, window: Window) -> list[str]:
@@ -147,7 +155,8 @@ class RawPullStore:
     def _write(self, answers: list[RawAnswer], done: Stored) -> None:
         lines = b"".join(_encoder.encode(answer) + b"\n" for answer in answers)
         data = zstandard.ZstdCompressor(level=3).compress(lines)
-        stamp = answers[0].pulled_at
+        # The last answer's time: `_newest` relies on no answer being newer than its file's name.
+        stamp = max(answer.pulled_at for answer in answers)
         while True:
             folder = folder_name(answers[0].covers)
             key = f"{self.root}/{folder}/{stamp.strftime(_STAMP)}.jsonl.zst"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -30,6 +30,14 @@ UNION_SCHEMA = "air_quality"
 LOCK_SECONDS = 300.0
 CONFLICT_ATTEMPTS = 12
 _LAKE = "lake"
+# libpq's names and those of DuckDB's Postgres secret.
+_SECRET = {
+    "host": "HOST",
+    "port": "PORT",
+    "user": "USER",
+    "password": "PASSWORD",
+    "dbname": "DATABASE",
+}
 
 Bound = date | datetime
 
@@ -54,12 +62,19 @@ class WarehouseLocation:
     @property
     def postgres_parts(self) -> dict[str, str]:
         """The libpq string or address, taken apart."""
+        from psycopg2 import ProgrammingError
         from psycopg2.extensions import parse_dsn
 
-        return {
-            key: str(value)
-            for key, value in parse_dsn(self.url.removeprefix("ducklake:postgres:")).items()
-        }
+        try:
+            parts = parse_dsn(self.url.removeprefix("ducklake:postgres:"))
+        except ProgrammingError:
+            # Its text repeats parts of the string, which holds the password.
+            raise PermanentFailure(
+                "AQ_WAREHOUSE: what follows ducklake:postgres: is no libpq string. Write "
+                "`host=… dbname=… user=… password=…` (quote a value with spaces: 'a b') or "
+                "`postgresql://user:password@host/dbname`."
+            ) from None
+        return {key: str(value) for key, value in parts.items()}
 
 
 def extension_path(name: str) -> Path:
@@ -245,7 +260,7 @@ class Warehouse:
                     options.append("META_JOURNAL_MODE 'WAL'")
             else:
                 # By a secret: DuckDB's errors repeat an address, password included.
-                address = "ducklake:postgres:"
+                address = f"ducklake:postgres:{self._other_libpq_options()}"
                 options.append("META_SECRET 'catalog'")
                 self._create_catalog_secret(connection)
             connection.execute(f"ATTACH {_quoted(address)} AS {_LAKE} ({', '.join(options)})")
@@ -258,18 +273,16 @@ class Warehouse:
             raise
         return connection
 
+    def _other_libpq_options(self) -> str:
+        """What DuckDB's secret has no place for: sslmode, connect_timeout and the like."""
+        parts = self.location.postgres_parts
+        return " ".join(f"{key}={value}" for key, value in parts.items() if key not in _SECRET)
+
     def _create_catalog_secret(self, connection: duckdb.DuckDBPyConnection) -> None:
-        names = {
-            "host": "HOST",
-            "port": "PORT",
-            "user": "USER",
-            "password": "PASSWORD",
-            "dbname": "DATABASE",
-        }
         clauses = [
-            f"{names[key]} {_quoted(value)}"
+            f"{_SECRET[key]} {_quoted(value)}"
             for key, value in self.location.postgres_parts.items()
-            if key in names
+            if key in _SECRET
         ]
         connection.execute(
             f"CREATE OR REPLACE SECRET catalog (TYPE postgres, {', '.join(clauses)})"
@@ -410,32 +423,59 @@ class Warehouse:
         text = str(error)
         lowered = text.lower()
         where = self.location.sqlite_path or "the Postgres catalog"
-        if "catalog version mismatch" in lowered:
-            return PermanentFailure(
-                f"The warehouse at {where} was made by a newer version of DuckLake ({text}). "
-                "Upgrade aq on this machine; nothing was changed."
-            )
-        if "data path" in lowered and "does not match" in lowered:
-            return PermanentFailure(
-                f"AQ_WAREHOUSE_DATA does not name the folder this warehouse was made with. {text}"
-            )
-        if (
-            "no space left" in lowered
-            or "disk full" in lowered
-            or "database or disk is full" in lowered
-        ):
+
+        def said(*words: str) -> bool:
+            return any(word in lowered for word in words)
+
+        if message := self._to_mend(text, said, where):
+            return PermanentFailure(message)
+        if said("no space left", "disk full", "database or disk is full"):
             return TransientFailure(
                 f"The disk is full: the warehouse at {where} could not be written. Free space and "
                 "run this again; nothing was half-written."
             )
-        if "nosuchbucket" in lowered or "bucket does not exist" in lowered:
-            return PermanentFailure(
-                f"The bucket of {self.location.data_path} does not exist. Create it, or correct "
-                "AQ_WAREHOUSE_DATA."
-            )
         transient = ("conflict", "locked", "busy", "connection", "timeout", "could not connect")
-        if isinstance(error, duckdb.TransactionException | duckdb.ConnectionException) or any(
-            word in lowered for word in transient
+        if isinstance(error, duckdb.TransactionException | duckdb.ConnectionException) or said(
+            *transient
         ):
             return TransientFailure(f"The warehouse at {where} could not be written: {text}")
         return PermanentFailure(f"The warehouse at {where} refused the work: {text}")
+
+    def _to_mend(self, text: str, said: Callable[..., bool], where: Path | str) -> str | None:
+        """What somebody has to mend before the work can succeed, where that is known."""
+        refused = ("authentication failed", "does not exist", "no pg_hba")
+        known = [
+            (
+                said("catalog version mismatch"),
+                (
+                    f"The warehouse at {where} was made by a newer version of DuckLake ({text}). "
+                    "Upgrade aq on this machine; nothing was changed."
+                ),
+            ),
+            (
+                said("fatal:") and said(*refused),
+                (
+                    f"Postgres refuses the warehouse's catalog: {text}. Correct AQ_WAREHOUSE, or "
+                    "create the role or database it names."
+                ),
+            ),
+            (
+                said("creating a new ducklake is explicitly disabled"),
+                (
+                    f"There is no warehouse in {where} yet. Run `aq demo` or `aq backfill` "
+                    "first, or correct AQ_WAREHOUSE."
+                ),
+            ),
+            (
+                said("data path") and said("does not match"),
+                f"AQ_WAREHOUSE_DATA does not name the folder this warehouse was made with. {text}",
+            ),
+            (
+                said("nosuchbucket", "bucket does not exist"),
+                (
+                    f"The bucket of {self.location.data_path} does not exist. Create it, or "
+                    "correct AQ_WAREHOUSE_DATA."
+                ),
+            ),
+        ]
+        return next((message for applies, message in known if applies), None)

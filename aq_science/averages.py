@@ -134,40 +134,45 @@ def daily_averages(
     comparison are given for valid days only.
     """
     frames = [
-        _one_zone(part, zone, dates, day)
-        for zone, part in _by_zone(hourly, zones)
-        if not part.is_empty()
+        _one_zone(part, network, zone, dates, day)
+        for network, zone, part in _by_zone(hourly, zones)
     ]
     if not frames:
         return DAILY_SCHEMA.to_frame()
     return _with_indices(pl.concat(frames), day, reference_c)
 
 
-def _by_zone(hourly: pl.DataFrame, zones: dict[str, str]) -> Iterator[tuple[str, pl.DataFrame]]:
-    stations: dict[str, list[str]] = {}
-    for station in hourly["station_id"].unique().to_list():
-        stations.setdefault(zones.get(station, "UTC"), []).append(station)
-    if len(stations) == 1:
-        yield next(iter(stations)), hourly
-        return
-    for zone, members in sorted(stations.items()):
-        keep = pl.Series(members, dtype=pl.Categorical())
-        yield zone, hourly.filter(pl.col("station_id").is_in(keep.implode()))
+def _by_zone(
+    hourly: pl.DataFrame, zones: dict[str, str]
+) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """The readings of each network and time zone."""
+    networks = hourly["network"].unique().sort().to_list()
+    for network in networks:
+        own = hourly if len(networks) == 1 else hourly.filter(pl.col("network") == network)
+        members: dict[str, list[str]] = {}
+        for station in own["station_id"].unique().to_list():
+            members.setdefault(zones.get(station, "UTC"), []).append(station)
+        for zone, stations in sorted(members.items()):
+            keep = pl.Series(stations, dtype=pl.Categorical())
+            here = pl.col("station_id").is_in(keep.implode())
+            yield network, zone, own if len(members) == 1 else own.filter(here)
 
 
-def _one_zone(hourly: pl.DataFrame, zone: str, dates: tuple[date, date], day: Day) -> pl.DataFrame:
+def _one_zone(
+    hourly: pl.DataFrame, network: str, zone: str, dates: tuple[date, date], day: Day
+) -> pl.DataFrame:
     first, last = hourly["hour"].min(), hourly["hour"].max()
     if not isinstance(first, datetime) or not isinstance(last, datetime):
         return DAILY_SCHEMA.to_frame()
     calendar = _Calendar.of(zone, Window(first, last + HOUR), day)
-    dated = hourly.lazy().with_columns(calendar.date_of(hourly["hour"]))
-    key = ["network", "station_id", "parameter", "date"]
     # Nulls are skipped by every aggregate, so one masked column stands for "valid hours only".
     valid = pl.when(pl.col("flag") == "valid").then("value").alias("valid_value")
     days = (
-        dated.filter(pl.col("date").is_between(*dates))
-        .select(*key, "value", valid)
-        .group_by(key)
+        hourly.lazy()
+        .with_columns(calendar.date_of(hourly["hour"]))
+        .filter(pl.col("date").is_between(*dates))
+        .select(_GROUP, "value", valid)
+        .group_by("group")
         .agg(
             mean=pl.col("valid_value").mean(),
             minimum=pl.col("valid_value").min(),
@@ -179,11 +184,37 @@ def _one_zone(hourly: pl.DataFrame, zone: str, dates: tuple[date, date], day: Da
         .filter(pl.col("hours_present") > 0)
         .collect()
     )
-    return (
-        days.join(calendar.expected, on="date", how="left")
-        .join(_running_maxima(hourly, calendar), on=["station_id", "parameter", "date"], how="left")
-        .with_columns(timezone=pl.lit(zone, pl.Categorical()))
+    stations = hourly.select(pl.col("station_id").unique()).with_columns(
+        pl.col("station_id").to_physical().cast(pl.Int64).alias("station")
     )
+    group = pl.col("group")
+    return (
+        days.with_columns(
+            station=group // (_DATES * _PARAMETERS),
+            parameter=_ALL_PARAMETERS.gather(days["group"] // _DATES % _PARAMETERS),
+            date=(group % _DATES).cast(pl.Int32).cast(pl.Date),
+        )
+        .join(stations, on="station", how="left")
+        .join(calendar.expected, on="date", how="left")
+        .join(_running_maxima(hourly, calendar), on=["station_id", "parameter", "date"], how="left")
+        .with_columns(
+            timezone=pl.lit(zone, pl.Categorical()), network=pl.lit(network, pl.Categorical())
+        )
+    )
+
+
+# Station, parameter and date (days since 1970) in one integer: grouping by a single number takes
+# two thirds of the time of grouping by the columns.
+_DATES, _PARAMETERS = 1 << 24, 1 << 6
+_ALL_PARAMETERS = PARAMETER.categories.cast(PARAMETER)
+_GROUP = (
+    (
+        pl.col("station_id").to_physical().cast(pl.Int64) * _PARAMETERS
+        + pl.col("parameter").to_physical().cast(pl.Int64)
+    )
+    * _DATES
+    + pl.col("date").to_physical().cast(pl.Int64)
+).alias("group")
 
 
 def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:

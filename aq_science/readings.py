@@ -105,13 +105,17 @@ def hourly_readings(
 ) -> pl.DataFrame:
     """Folded versions as `HOURLY_SCHEMA`: canonical units, quality flags and their reasons.
 
-    A unit that cannot be converted leaves ``value`` null and flags the row ``invalid``; the value
-    as reported stays in ``value_native``.
+    A unit that is absent or cannot be converted leaves ``value`` null and flags the row
+    ``invalid``; the value as reported stays in ``value_native``.
     """
-    pairs = folded.select("parameter", "unit_native").unique().drop_nulls()
+    pairs = folded.select("parameter", "unit_native").unique()
     factors = pl.DataFrame(
         [
-            (parameter, unit, *(to_canonical(parameter, unit, reference_c) or (None, None)))
+            (
+                parameter,
+                unit,
+                *((unit and to_canonical(parameter, unit, reference_c)) or (None, None)),
+            )
             for parameter, unit in pairs.iter_rows()
         ],
         schema={

@@ -31,12 +31,16 @@ def station_rows(
 
     ``described``: one mapping a station, with ``station_id`` and ``seen`` (whether the network
     described it just now). ``overrides`` by station id win over the network. A station that the
-    network did not describe keeps its previous row, with what is overridden; its time zone comes
-    from the override, the network, or the position, in this order.
+    network did not describe, or no longer lists, keeps its previous row, with what is overridden:
+    its readings stay. A time zone comes from the override, the network, or the position, in this
+    order.
     """
     before = {row["station_id"]: row for row in previous.iter_rows(named=True)}
+    described = list(described)
+    silent = before.keys() - {station["station_id"] for station in described}
+    unlisted = [{"station_id": name, "parameters": (), "seen": False} for name in silent]
     rows = []
-    for station in described:
+    for station in [*described, *unlisted]:
         station_id = station["station_id"]
         old = before.get(station_id, {})
         better = {k: v for k, v in overrides.get(station_id, {}).items() if v is not None}
@@ -46,6 +50,7 @@ def station_rows(
         row["timezone"] = (
             better.get("timezone")
             or station.get("timezone")
+            or (None if station["seen"] or "latitude" in better else old.get("timezone"))
             or zone_at(row.get("latitude"), row.get("longitude"))
         )
         if row.get("latitude") is not None:

@@ -47,7 +47,7 @@ class Window:
 
     def overlaps(self, other: Window) -> bool:
         """Whether the two share an instant."""
-        return self.start < other.end and other.start < self.end
+        return max(self.start, other.start) < min(self.end, other.end)
 
     def chunks(self, length: timedelta) -> Iterator[Window]:
         """The window cut into pieces of ``length``; the last may be shorter."""

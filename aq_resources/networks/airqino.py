@@ -36,6 +36,7 @@ TOKEN_URL = "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-c
 
 # No limit is documented; a year is what the endpoint answers when no window is given.
 SPAN = timedelta(days=366)
+CATALOGUE_TIMEOUT_SECONDS = 10.0
 # Refresh a token this long before it ends, so that it cannot end on the way.
 TOKEN_MARGIN_SECONDS = 30.0
 _CHECK_LOGIN = (
@@ -134,6 +135,13 @@ class AirQinoClient:
             explain=lambda response: _explain(response, logged_in=auth is not None),
         )
 
+        # A convenience on another host: asked once, without the login, and not waited for.
+        self._catalogue_http = HttpClient(
+            TITLE,
+            timeout=min(CATALOGUE_TIMEOUT_SECONDS, settings.http_timeout_seconds),
+            attempts=1,
+        )
+
     def pull(self, window: Window) -> Iterator[Pull]:
         """One request a station and span of the window."""
         requests = (
@@ -172,6 +180,7 @@ class AirQinoClient:
 
     def close(self) -> None:
         self._http.close()
+        self._catalogue_http.close()
 
     def _pull_station(self, station: str, window: Window) -> Pull:
         url = f"{self._url}/v3/getStationHourlyAvg/{station}"
@@ -201,9 +210,9 @@ class AirQinoClient:
         if self._catalogue_url is None:
             return {}
         try:
-            rows = self._http.get(self._catalogue_url, None, _what_is_wrong).json()
+            rows = self._catalogue_http.get(self._catalogue_url, None, _what_is_wrong).json()
         except (TransientFailure, PermanentFailure):
-            # A convenience: the header of an answer describes the station well enough.
+            # The header of an answer describes the station well enough.
             return {}
         if not isinstance(rows, list):
             return {}
@@ -249,10 +258,12 @@ def _describe(station: str, answer: RawAnswer, listed: dict[str, Any] | None) ->
         return next((value for value in values if value not in (None, "")), None)
 
     rows = body.get("data") if isinstance(body, dict) else None
-    seen = {key for row in rows or [] if isinstance(row, dict) for key in row}
+    rows = rows if isinstance(rows, list) else []
+    seen = {key for row in rows if isinstance(row, dict) for key in row}
+    name = first(listed.get("name"), header.get("station_name"))
     return Station(
         station,
-        name=first(listed.get("name"), header.get("station_name")),
+        name=None if name is None else str(name),
         latitude=_number(first(listed.get("lat"), header.get("station_lat"))),
         longitude=_number(first(listed.get("lon"), header.get("station_lon"))),
         parameters=tuple(sorted(FIELDS[key][0] for key in seen & FIELDS.keys())),
@@ -265,7 +276,7 @@ def _number(value: object) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -345,7 +356,11 @@ def _lenient_columns(
     """Columns of a body some of whose records are not of the known form."""
     columns: dict[str, list[float | None]] = {key: [] for key in FIELDS}
     stamps: list[str] = []
-    decoded = msgspec.json.decode(body)
+    try:
+        decoded = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        problems.add(station, "not_json", f"{error}: {body[:60]}")
+        return stamps, columns
     rows = decoded.get("data") if isinstance(decoded, dict) else None
     if not isinstance(rows, list):
         problems.add(station, "no_data_list", body)
@@ -374,8 +389,6 @@ class KeycloakPassword(httpx.Auth):
     more where the server answers 401 nevertheless.
     """
 
-    requires_response_body = True
-
     def __init__(self, url: str, form: dict[str, str], now: Callable[[], float] = time.monotonic):
         self._url = url
         self._form = form
@@ -390,26 +403,28 @@ class KeycloakPassword(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Httpx's hook: sets the bearer token, asking for one where needed."""
-        used = yield from self._current(stale="")
+        used = yield from self._current(request, stale="")
         request.headers["Authorization"] = f"Bearer {used}"
         response = yield request
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            renewed = yield from self._current(stale=used)
+            renewed = yield from self._current(request, stale=used)
             request.headers["Authorization"] = f"Bearer {renewed}"
             yield request
 
-    def _current(self, stale: str) -> Generator[httpx.Request, httpx.Response, str]:
+    def _current(
+        self, request: httpx.Request, stale: str
+    ) -> Generator[httpx.Request, httpx.Response, str]:
         with self._lock:
             now = self._now()
             if self._token not in ("", stale) and now < self._ends - TOKEN_MARGIN_SECONDS:
                 return self._token
             if self._refresh_token and not stale and now < self._refresh_ends:
-                response = yield self._request(
-                    {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
+                response = yield self._login(
+                    request, {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
                 )
                 if response.status_code == httpx.codes.OK:
                     return self._accept(response)
-            response = yield self._request({"grant_type": "password", "scope": "openid"})
+            response = yield self._login(request, {"grant_type": "password", "scope": "openid"})
             if response.status_code in (400, 401, 403):
                 # Not a RefusedRequest: what a login answers is no answer to keep.
                 raise PermanentFailure(
@@ -419,14 +434,19 @@ class KeycloakPassword(httpx.Auth):
                 raise TransientFailure(f"{TITLE}'s login answered {response.status_code}")
             return self._accept(response)
 
-    def _request(self, form: dict[str, str]) -> httpx.Request:
+    def _login(self, request: httpx.Request, form: dict[str, str]) -> httpx.Request:
         if form["grant_type"] == "refresh_token":
             own = {key: self._form[key] for key in ("client_id", "client_secret")}
         else:
             own = self._form
-        return httpx.Request("POST", self._url, data={**own, **form})
+        # A request made by hand has no time-out of its own: it takes the one it is made for.
+        return httpx.Request(
+            "POST", self._url, data={**own, **form}, extensions=dict(request.extensions)
+        )
 
     def _accept(self, response: httpx.Response) -> str:
+        # Httpx hands a flow the open answer, its body still to be read.
+        response.read()
         try:
             answer = response.json()
             self._token = str(answer["access_token"])

@@ -93,7 +93,7 @@ class _AirQino:
             recording = recordings(config.replay, config.fetched_by).get(station_id)
             body = None if recording is None else read_recording(recording).answer(start, end)
         elif is_known(station_id, config.stations):
-            body = _generated(station_id, start, end, config.seed, now)
+            body = generated_answer(station_id, start, end, config.seed, now)
         else:
             body = None
         if body is None:
@@ -128,7 +128,10 @@ def _date(text: str) -> datetime:
     return datetime.strptime(text, "%Y%m%d-%H%M").replace(tzinfo=UTC)
 
 
-def _generated(station_id: str, start: datetime, end: datetime, seed: int, now: datetime) -> bytes:
+def generated_answer(
+    station_id: str, start: datetime, end: datetime, seed: int, now: datetime
+) -> bytes:
+    """Body of an answer over ``[start, end]`` as it would be given at ``now``."""
     # A second past the end: the window counts both its ends.
     first, last = max(start, _NETWORK_BEGAN), min(end, now) + timedelta(seconds=1)
     readings = station_hours(station_id, first, last, seed, now)

@@ -1,0 +1,200 @@
+"""What exists: every asset of a chain described, owned, partitioned, checked; and the jobs."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from aq_assets.checks import run_window
+from aq_assets.common import OWNER, daily_partitions, hourly_partitions, table_metadata
+from aq_platform.definitions import build_defs
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.platform import Platform
+from aq_resources.settings import Settings
+from aq_resources.tables import DAILY_AVERAGES, FORECASTS, HOURLY_READINGS, STATIONS, sql_type
+from aq_science.windows import Window
+from tests.factories import MIDNIGHT, hourly, utc
+
+CONFIG = NetworkConfig(name="airqino", start_date=date(2024, 3, 1), stations=("283164601",))
+CHAIN = {"stations", "raw_pulls", "hourly_readings", "daily_averages"}
+TABULAR = {
+    "stations": STATIONS,
+    "hourly_readings": HOURLY_READINGS,
+    "daily_averages": DAILY_AVERAGES,
+    "forecasts": FORECASTS,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home") / "aq"
+
+
+@pytest.fixture(scope="module")
+def repository(home: Path) -> dg.RepositoryDefinition:
+    """What the code location loads, for one network, without anything of the environment."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AQ_HOME", str(home))
+        definitions = build_defs(Platform(Settings(), {"airqino": CONFIG}))
+    dg.Definitions.validate_loadable(definitions)
+    return definitions.get_repository_def()
+
+
+@pytest.fixture(scope="module")
+def nodes(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
+    """Every asset by its name within the network."""
+    specs = [spec for a in repository.assets_defs_by_key.values() for spec in a.specs]
+    return {spec.key.path[-1]: spec for spec in specs}
+
+
+def test_loading_opens_and_makes_nothing(repository: dg.RepositoryDefinition, home: Path) -> None:
+    assert not home.exists()
+
+
+def test_the_chain_is_there(nodes: dict[str, dg.AssetSpec]) -> None:
+    assert {*CHAIN, "forecast_models", "forecasts"} <= nodes.keys()
+
+
+def test_every_asset_is_described(nodes: dict[str, dg.AssetSpec]) -> None:
+    for name, spec in nodes.items():
+        assert spec.key.path == ["airqino", name]
+        assert spec.group_name == "airqino", name
+        assert list(spec.owners) == [OWNER], name
+        assert spec.kinds, name
+        assert spec.description, name
+        assert "AirQino" in spec.description, name
+        assert spec.tags["network"] == "airqino", name
+
+
+@pytest.mark.parametrize("name", TABULAR)
+def test_tabular_assets_show_the_declared_columns(
+    nodes: dict[str, dg.AssetSpec], name: str
+) -> None:
+    table = TABULAR[name]
+    shown = nodes[name].metadata["dagster/column_schema"]
+    assert [(c.name, c.type, c.description) for c in shown.columns] == [
+        (column, sql_type(dtype).lower(), table.columns[column])
+        for column, dtype in table.schema.items()
+    ]
+    assert all(column.description for column in shown.columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "cron"),
+    [
+        ("raw_pulls", "0 0 * * *"),
+        ("hourly_readings", "0 0 * * *"),
+        ("daily_averages", "0 0 * * *"),
+        ("forecast_models", "0 0 * * *"),
+        ("forecasts", "0 * * * *"),
+    ],
+)
+def test_partitions_are_utc_from_the_start_date_and_a_range_is_one_run(
+    repository: dg.RepositoryDefinition, name: str, cron: str
+) -> None:
+    asset = repository.assets_defs_by_key[dg.AssetKey(["airqino", name])]
+    partitions = asset.partitions_def
+    assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)
+    assert (partitions.cron_schedule, partitions.timezone) == (cron, "UTC")
+    first = partitions.get_first_partition_key()
+    assert first is not None
+    assert partitions.time_window_for_partition_key(first).start == MIDNIGHT
+    assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_stations_have_no_partitions(repository: dg.RepositoryDefinition) -> None:
+    stations = repository.assets_defs_by_key[dg.AssetKey(["airqino", "stations"])]
+    assert stations.partitions_def is None
+
+
+@pytest.mark.parametrize(
+    ("partitions", "key"),
+    [(daily_partitions(CONFIG), "%Y-%m-%d"), (hourly_partitions(CONFIG), "%Y-%m-%d-%H:00")],
+    ids=["day", "hour"],
+)
+def test_partition_in_progress_exists_already(
+    partitions: dg.TimeWindowPartitionsDefinition, key: str
+) -> None:
+    before = datetime.now(UTC)
+    last = partitions.get_last_partition_key()
+    after = datetime.now(UTC)  # the hour may have turned meanwhile
+    assert last in {before.strftime(key), after.strftime(key)}
+
+
+def test_daily_averages_follow_the_readings_of_the_days_around(
+    repository: dg.RepositoryDefinition,
+) -> None:
+    """A local day reaches into the UTC days before and after."""
+    graph = repository.asset_graph
+    day, readings = (
+        dg.AssetKey(["airqino", name]) for name in ("daily_averages", "hourly_readings")
+    )
+    assert readings in graph.get(day).parent_keys
+    mapping = graph.get_partition_mapping(day, readings)
+    assert isinstance(mapping, dg.TimeWindowPartitionMapping)
+    assert (mapping.start_offset, mapping.end_offset) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("job", "names"),
+    [
+        ("airqino_refresh", CHAIN),
+        ("airqino_pull", {"stations", "raw_pulls", "hourly_readings"}),
+        ("airqino_daily", {"daily_averages"}),
+        ("airqino_models", {"forecast_models"}),
+        ("airqino_forecast", {"forecasts"}),
+    ],
+)
+def test_jobs(repository: dg.RepositoryDefinition, job: str, names: set[str]) -> None:
+    definition = repository.get_job(job)
+    assert {key.path[-1] for key in definition.asset_layer.executable_asset_keys} == names
+    assert definition.description
+
+
+def test_checks_on_hourly_readings_block_and_the_others_tell(
+    repository: dg.RepositoryDefinition,
+) -> None:
+    graph = repository.asset_graph
+    blocking: dict[str, set[tuple[str, bool]]] = {}
+    for key in graph.asset_check_keys:
+        spec = graph.get_check_spec(key)
+        assert spec.description
+        blocking.setdefault(key.asset_key.path[-1], set()).add((spec.name, spec.blocking))
+    names = {"declared_schema", "unique_hours", "plausible_ranges", "canonical_unit"}
+    assert blocking["hourly_readings"] == {(name, True) for name in names}
+    for asset, checks in blocking.items():
+        assert asset == "hourly_readings" or not any(blocks for _, blocks in checks)
+    assert {"raw_pulls", "daily_averages", "forecasts"} <= blocking.keys()
+
+
+@pytest.mark.parametrize(
+    ("tags", "window"),
+    [
+        pytest.param({}, None, id="none"),
+        pytest.param(
+            {"dagster/partition": "2024-03-02"}, Window(utc(2024, 3, 2), utc(2024, 3, 3)), id="day"
+        ),
+        pytest.param(
+            {
+                "dagster/asset_partition_range_start": "2024-03-02",
+                "dagster/asset_partition_range_end": "2024-03-04",
+            },
+            Window(utc(2024, 3, 2), utc(2024, 3, 5)),
+            id="range",
+        ),
+        pytest.param({"dagster/asset_partition_range_start": "2024-03-02"}, None, id="half"),
+    ],
+)
+def test_checks_look_at_the_days_of_the_run(tags: dict[str, str], window: Window | None) -> None:
+    assert run_window(tags, daily_partitions(CONFIG)) == window
+
+
+def test_table_in_the_ui_shows_the_first_rows_with_their_types() -> None:
+    frame = hourly([1.23456789, 2.0, 3.0]).select("station_id", "hour", "value", "revision")
+    shown = table_metadata(frame, limit=2)
+    assert len(shown.records) == 2
+    assert shown.records[0].data["station_id"] == "s1"
+    assert shown.records[0].data["value"] == pytest.approx(1.2346, abs=1e-4)
+    types = {column.name: column.type for column in shown.schema.columns}
+    assert types == {"station_id": "string", "hour": "string", "value": "float", "revision": "int"}

@@ -1,0 +1,67 @@
+"""What every test may use: real servers, once a session, and the real recordings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.servers import PostgresServer, S3Server, postgres_server, s3_server
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no failure.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres server."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket, with the environment that reaches it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3.create_bucket(f"test-{next(_numbers)}")
+
+
+@pytest.fixture
+def postgres_database(postgres: PostgresServer) -> str:
+    """Address of a new database."""
+    return postgres.create_database(f"test_{next(_numbers)}")
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the platform from outside."""
+    for name in [name for name in os.environ if name.startswith("AQ_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real recordings (AQ_REAL_DATA); skips where it is absent."""
+    folder = Path(os.environ.get("AQ_REAL_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the real recordings are not here (AQ_REAL_DATA)")
+    return folder

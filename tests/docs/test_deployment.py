@@ -1,0 +1,181 @@
+"""The deployment's files are well formed, agree with each other, and Dagster takes them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._config import process_config, resolve_to_config_type
+from dagster._core.workspace.config_schema import process_workspace_config
+from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
+from dagster_postgres import DagsterPostgresStorage
+from psycopg2.extensions import parse_dsn
+from yamllint import linter  # type: ignore[import-untyped,unused-ignore]
+from yamllint.config import YamlLintConfig  # type: ignore[import-untyped,unused-ignore]
+
+from aq_resources.networks import known_networks, settings_class
+from aq_resources.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+YAML_FILES = ["compose.yaml", "deploy/dagster.yaml", "deploy/workspace.yaml"]
+LINT = YamlLintConfig("{extends: relaxed, rules: {line-length: {max: 110}}}")
+
+
+def load(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text("utf-8"))
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = load("compose.yaml")
+    return loaded
+
+
+@pytest.mark.parametrize("path", YAML_FILES)
+def test_yaml_is_clean(path: str) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    assert [str(problem) for problem in linter.run(text, LINT)] == []
+
+
+class TestDagsterYaml:
+    def named_variables(self) -> set[str]:
+        return set(re.findall(r"\{env: (\w+)\}", (ROOT / "deploy/dagster.yaml").read_text("utf-8")))
+
+    def test_storage_and_logs_have_the_form_their_classes_want(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in self.named_variables():
+            monkeypatch.setenv(name, "5432")
+        config = load("deploy/dagster.yaml")
+        for given, cls in (
+            (config["storage"]["postgres"], DagsterPostgresStorage),
+            (config["compute_logs"]["config"], S3ComputeLogManager),
+        ):
+            result = process_config(resolve_to_config_type(cls.config_type()), given)
+            assert result.success, [error.message for error in result.errors or []]
+
+    def test_compose_sets_every_variable_it_names(self, compose: dict[str, Any]) -> None:
+        for service in ("prepare", "code", "webserver", "daemon", "aq"):
+            assert self.named_variables() <= set(compose["services"][service]["environment"])
+
+    def test_it_differs_from_the_embedded_one_only_in_stores_and_size(self) -> None:
+        embedded, production = load("dagster.yaml"), load("deploy/dagster.yaml")
+        for key in ("telemetry", "nux", "run_retries", "retention", "sensors", "schedules"):
+            assert production[key] == embedded[key]
+
+    def test_an_instance_opens_with_it(
+        self, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        parts = parse_dsn(postgres_database)
+        given = {
+            "DAGSTER_PG_HOST": parts["host"],
+            "DAGSTER_PG_PORT": parts["port"],
+            "DAGSTER_PG_DB": parts["dbname"],
+            "DAGSTER_PG_USER": parts["user"],
+            "DAGSTER_PG_PASSWORD": parts["password"],
+            "AQ_BUCKET": "air-quality",
+            "AQ_S3_ENDPOINT_URL": "http://127.0.0.1:1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "DAGSTER_HOME": str(tmp_path),
+        }
+        assert self.named_variables() <= set(given)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        shutil.copy(ROOT / "deploy/dagster.yaml", tmp_path)
+        with dg.DagsterInstance.get() as instance:
+            assert instance.get_runs_count() == 0
+            assert type(instance.run_storage).__name__ == "PostgresRunStorage"
+            assert isinstance(instance.compute_log_manager, S3ComputeLogManager)
+            assert instance.run_monitoring_enabled
+            assert instance.run_retries_enabled
+            assert not instance.telemetry_enabled
+            assert not instance.nux_enabled
+
+
+class TestWorkspace:
+    def test_it_has_the_form_dagster_wants(self) -> None:
+        assert process_workspace_config(load("deploy/workspace.yaml")).success
+
+    def test_it_points_at_the_code_server_of_compose(self, compose: dict[str, Any]) -> None:
+        [entry] = load("deploy/workspace.yaml")["load_from"]
+        server = entry["grpc_server"]
+        command = compose["services"][server["host"]]["command"]
+        assert command[command.index("-p") + 1] == str(server["port"])
+        assert command[-1] == "aq_platform.definitions"
+        [local] = load("workspace.yaml")["load_from"]
+        assert server["location_name"] == local["python_module"]["location_name"]
+
+
+class TestCompose:
+    def test_dependencies_volumes_and_files_exist(self, compose: dict[str, Any]) -> None:
+        services = compose["services"]
+        for name, service in services.items():
+            assert "restart" in service, name
+            for other, how in service.get("depends_on", {}).items():
+                assert other in services
+                if how["condition"] == "service_healthy":
+                    assert "test" in services[other]["healthcheck"]
+            for volume in service.get("volumes", []):
+                source = volume.split(":")[0]
+                if source.startswith("."):
+                    assert (ROOT / source).exists(), source
+                else:
+                    assert source in compose["volumes"]
+
+    def test_secrets_have_no_default_and_the_example_names_them(
+        self, compose: dict[str, Any]
+    ) -> None:
+        text = (ROOT / "compose.yaml").read_text("utf-8")
+        required = set(re.findall(r"\$\{(\w+):\?", text))
+        assert required == {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+        example = (ROOT / "deploy/env.example").read_text("utf-8")
+        named = set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
+        assert set(re.findall(r"\$\{(\w+)", text)) == named
+
+    def test_only_the_ui_is_published_and_only_here(self, compose: dict[str, Any]) -> None:
+        published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
+        assert published == {"webserver": ["127.0.0.1:3000:3000"]}
+
+    def test_settings_are_known_and_credentials_handed_on(self, compose: dict[str, Any]) -> None:
+        known = {f"AQ_{field}".upper() for field in Settings.model_fields} | {"AQ_BUCKET"}
+        credentials = set()
+        for network in known_networks():
+            cls = settings_class(network)
+            prefix = str(cls.model_config.get("env_prefix", ""))
+            names = {f"{prefix}{field}".upper() for field in cls.model_fields}
+            known |= names
+            credentials |= {n for n in names if not n.endswith(("URL", "ARCHIVE"))}
+        for service in ("code", "aq"):
+            given = {n for n in compose["services"][service]["environment"] if n[:3] == "AQ_"}
+            assert given <= known
+            assert credentials <= given
+
+    def test_bucket_name_is_legal(self, compose: dict[str, Any]) -> None:
+        bucket = re.fullmatch(
+            r"\$\{AQ_BUCKET:-(.+)\}", compose["services"]["code"]["environment"]["AQ_BUCKET"]
+        )
+        assert bucket
+        assert re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", bucket[1])
+
+
+class TestDockerfile:
+    TEXT = (ROOT / "Dockerfile").read_text("utf-8")
+
+    def test_it_copies_every_package_and_root_file_that_is_read(self) -> None:
+        copied = " ".join(re.findall(r"^COPY (?!--from)(.*)$", self.TEXT, re.MULTILINE)).split()
+        packages = {p.name for p in ROOT.glob("aq_*") if (p / "__init__.py").exists()}
+        assert packages | {"networks.yaml", "dagster.yaml", "workspace.yaml"} <= set(copied)
+        ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+        assert {f"!{name}" for name in copied if name not in (".", "./")} <= set(ignored)
+
+    def test_it_installs_by_hash_and_does_not_run_as_root(self) -> None:
+        assert "--require-hashes" in self.TEXT
+        assert re.search(r"^USER \d+:\d+$", self.TEXT, re.MULTILINE)
+        assert "HEALTHCHECK" in self.TEXT

@@ -1,0 +1,151 @@
+"""`aq query`: the result alone on standard output, in three forms, and nothing changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from datetime import datetime
+
+import pytest
+
+from tests.integration.harness import Installation
+from tests.platform.conftest import STATIONS, Invoke, Loaded
+
+DAYS = "SELECT station_id, date, hours_present, mean FROM air_quality.daily_averages "
+
+
+def test_json_is_a_list_of_objects(loaded: Loaded, invoke: Invoke) -> None:
+    sql = DAYS + "WHERE parameter = 'pm25' ORDER BY station_id, date"
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    rows = json.loads(result.stdout)
+    assert len(rows) == 3 * len(STATIONS)
+    assert list(rows[0]) == ["station_id", "date", "hours_present", "mean"]
+    assert rows[0]["station_id"] == STATIONS[0]
+    assert rows[0]["date"] == loaded.first
+    assert isinstance(rows[0]["hours_present"], int)
+    assert isinstance(rows[0]["mean"], float)
+
+
+def test_json_has_iso_times_null_numbers_and_lists(loaded: Loaded, invoke: Invoke) -> None:
+    sql = """SELECT TIMESTAMPTZ '2024-03-01 12:00:00+02' AS instant, DATE '2024-03-01' AS day,
+        TIMESTAMP '2024-03-01 12:00:00' AS naive, TIME '12:30' AS clock,
+        'nan'::DOUBLE AS no_number, 'inf'::DOUBLE AS endless, NULL AS nothing,
+        1.50::DECIMAL(9, 2) AS price, 2::HUGEINT AS huge, ['a', 'b'] AS names,
+        [1.5, NULL] AS numbers, {'x': 1, 'y': DATE '2024-03-02'} AS pair, true AS yes,
+        [TIMESTAMPTZ '2024-03-01 12:00:00+00'] AS instants, 'µg/m³ "x"' AS text"""
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    (row,) = json.loads(result.stdout)
+    (instant,) = row.pop("instants")
+    assert datetime.fromisoformat(instant) == datetime.fromisoformat("2024-03-01T12:00:00+00:00")
+    assert row == {
+        "instant": "2024-03-01T10:00:00+00:00",
+        "day": "2024-03-01",
+        "naive": "2024-03-01T12:00:00",
+        "clock": "12:30:00",
+        "no_number": None,
+        "endless": None,
+        "nothing": None,
+        "price": 1.5,
+        "huge": 2,
+        "names": ["a", "b"],
+        "numbers": [1.5, None],
+        "pair": {"x": 1, "y": "2024-03-02"},
+        "yes": True,
+        "text": 'µg/m³ "x"',
+    }
+
+
+def test_csv_has_a_header_and_iso_times(loaded: Loaded, invoke: Invoke) -> None:
+    sql = "SELECT hour, value, NULL AS nothing, 'a,\"b\"' AS odd FROM airqino.hourly_readings"
+    sql += " ORDER BY hour LIMIT 2"
+    result = invoke(loaded.installation, "query", sql, "--format", "csv")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    header, *rows = csv.reader(io.StringIO(result.stdout))
+    assert header == ["hour", "value", "nothing", "odd"]
+    assert len(rows) == 2
+    assert rows[0][0] == f"{loaded.first}T00:00:00+00:00"
+    assert math.isfinite(float(rows[0][1]))
+    assert rows[0][2:] == ["", 'a,"b"']
+
+
+@pytest.mark.parametrize(("form", "printed"), [("json", "[]\n"), ("csv", "station_id\n")])
+def test_no_rows_is_a_result_too(loaded: Loaded, invoke: Invoke, form: str, printed: str) -> None:
+    sql = "SELECT station_id FROM airqino.stations WHERE false"
+    result = invoke(loaded.installation, "query", sql, "--format", form)
+    assert (result.exit_code, result.stdout) == (0, printed)
+
+
+def test_a_table_shows_every_column_however_many(loaded: Loaded, invoke: Invoke) -> None:
+    sql = "SELECT * FROM airqino.daily_averages WHERE parameter = 'pm25' ORDER BY ALL LIMIT 1"
+    result = invoke(loaded.installation, "query", sql)
+    assert result.exit_code == 0
+    for text in ("station_id", "completeness", "who_2021_exceeded", STATIONS[0], loaded.first):
+        assert text in result.stdout
+    assert "75_percent_of_hours_civil_day" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM airqino.daily_averages",
+        "UPDATE airqino.stations SET name = 'x'",
+        "DROP TABLE airqino.stations",
+        "CREATE TABLE airqino.mine (x INTEGER)",
+        "CREATE SCHEMA mine",
+        "SELECT 1; DELETE FROM airqino.stations",
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_nothing_can_be_written(loaded: Loaded, invoke: Invoke, sql: str, form: str) -> None:
+    before = loaded.installation.table("stations", timeless=False)
+    result = invoke(loaded.installation, "query", sql, "--format", form)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "read-only" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert loaded.installation.table("stations", timeless=False).equals(before)
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELEKT 1", "syntax error"),
+        ("SELECT * FROM airqino.daily_average", "daily_averages"),
+        ("SELECT nothing_such FROM airqino.stations", "nothing_such"),
+        ("SELECT [bold]", "bold"),
+    ],
+)
+def test_a_wrong_query_is_explained(loaded: Loaded, invoke: Invoke, sql: str, says: str) -> None:
+    for form in ("table", "csv", "json"):
+        result = invoke(loaded.installation, "query", sql, "--format", form)
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert "The query failed" in result.stderr
+        assert says in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_without_a_warehouse_it_says_what_to_run(fresh: Installation, invoke: Invoke) -> None:
+    result = invoke(fresh, "query", "SELECT 1")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"There is no warehouse at {fresh.home / 'warehouse.sqlite'} yet" in result.stderr
+    assert "aq backfill" in result.stderr
+    assert not fresh.home.exists()
+
+
+def test_an_unknown_form_is_a_usage_error(loaded: Loaded, invoke: Invoke) -> None:
+    result = invoke(loaded.installation, "query", "SELECT 1", "--format", "xml")
+    assert result.exit_code == 2
+    assert "json" in result.stderr
+
+
+def test_the_command_alone_prints_the_result_alone(loaded: Loaded) -> None:
+    done = loaded.installation.run("query", "SELECT 1 AS n", "--format", "json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, '[{"n":1}]\n', "")

@@ -1,0 +1,258 @@
+"""`aq up --sandbox`: UI, daemon and code server at one address, used as the UI uses them."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.integration.harness import Installation
+from tests.platform.conftest import STATIONS, days_ago
+
+READY_SECONDS = 120.0
+RUN_SECONDS = 240.0
+STOP_SECONDS = 60.0
+CHAIN = ("raw_pulls", "hourly_readings", "daily_averages")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Running:
+    """An `aq up` and the lines it prints."""
+
+    def __init__(self, installation: Installation, *arguments: str) -> None:
+        self.process = installation.start("up", *arguments)
+        self.said: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream,), daemon=True)
+            for stream in (self.process.stdout, self.process.stderr)
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: Any) -> None:
+        with stream:
+            for line in stream:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def wait_for(self, text: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(text in line for line in self.said):
+            try:
+                line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                pytest.fail(f"no {text!r} within {seconds} s: {self.said}")
+            if line is None and self.process.poll() is not None:
+                pytest.fail(f"ended with {self.process.returncode}: {self.said}")
+            self.said.append(line or "")
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> None:
+        """Whatever is left, stopped."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = self.family()
+            self.process.kill()
+            for child in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+
+
+@dataclass
+class Platform:
+    installation: Installation
+    running: Running
+    port: int
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.port}/graphql",
+            json={"query": query, "variables": variables},
+            timeout=60,
+            trust_env=False,
+        )
+        body = answer.json()
+        assert "errors" not in body, body
+        return body["data"]
+
+
+def wait_until(look: Callable[[], Any], seconds: float) -> Any:
+    """What ``look`` returns once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder: Path = tmp_path_factory.mktemp("up")
+    installation = Installation(folder).with_networks(
+        airqino={"start_date": days_ago(12), "stations": STATIONS}
+    )
+    port = free_port()
+    running = Running(installation, "--sandbox", "--port", str(port))
+    try:
+        running.wait_for("Ready:", READY_SECONDS)
+        yield Platform(installation, running, port)
+    finally:
+        running.end()
+
+
+SELECTOR = {"repositoryLocationName": "air_quality", "repositoryName": "__repository__"}
+
+LAUNCH_RUN = """mutation ($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+LAUNCH_BACKFILL = """mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+
+RUN = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
+
+BACKFILL = """query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
+
+
+def key(name: str) -> dict[str, list[str]]:
+    return {"path": ["airqino", name]}
+
+
+def launch(platform: Platform, assets: list[str], partition: str | None) -> str:
+    tags = [{"key": "dagster/partition", "value": partition}] if partition else []
+    launched = platform.ask(
+        LAUNCH_RUN,
+        params={
+            "selector": {
+                **SELECTOR,
+                "jobName": "__ASSET_JOB",
+                "assetSelection": [key(name) for name in assets],
+            },
+            "mode": "default",
+            "runConfigData": {},
+            "executionMetadata": {"tags": tags},
+        },
+    )["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id: str = launched["run"]["runId"]
+    return run_id
+
+
+def ended(platform: Platform, run_id: str) -> str | None:
+    status: str = platform.ask(RUN, id=run_id)["runOrError"]["status"]
+    return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+
+def test_the_ui_knows_every_asset_group(platform: Platform) -> None:
+    nodes = platform.ask("{ assetNodes { groupName assetKey { path } } }")["assetNodes"]
+    assert {node["groupName"] for node in nodes} == {"airqino"}
+    names = {"/".join(node["assetKey"]["path"]) for node in nodes}
+    assert names >= {f"airqino/{name}" for name in ("stations", *CHAIN, "forecasts")}
+
+
+def test_the_ui_itself_is_served(platform: Platform) -> None:
+    page = httpx.get(f"http://127.0.0.1:{platform.port}/", timeout=30, trust_env=False)
+    assert page.status_code == 200
+    assert "<html" in page.text
+
+
+def test_a_backfill_and_single_runs_launched_in_the_ui_succeed(platform: Platform) -> None:
+    first, last = days_ago(9), days_ago(5)
+    days = [days_ago(n) for n in range(9, 4, -1)]
+    single = days_ago(3)
+    run_ids = [
+        launch(platform, ["stations"], None),
+        launch(platform, ["raw_pulls", "hourly_readings"], single),
+    ]
+    assert [wait_until(lambda i=i: ended(platform, i), RUN_SECONDS) for i in run_ids] == [
+        "SUCCESS"
+    ] * 2
+    assert set(platform.installation.files("hourly_readings")) == {
+        f"date={single}/readings.parquet"
+    }
+
+    launched = platform.ask(
+        LAUNCH_BACKFILL,
+        params={"assetSelection": [key(name) for name in CHAIN], "partitionNames": days},
+    )["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+
+    def finished() -> str | None:
+        found = platform.ask(BACKFILL, id=launched["backfillId"])["partitionBackfillOrError"]
+        status: str = found["status"]
+        return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
+
+    assert wait_until(finished, RUN_SECONDS) == "COMPLETED_SUCCESS"
+    averages = platform.installation.table("daily_averages")
+    assert sorted({str(day) for day in averages["date"]}) == days
+    assert set(averages["station_id"]) == set(STATIONS)
+    (span,) = {path.split("/")[0] for path in platform.installation.files("raw_pulls")} - {
+        f"date={single}"
+    }
+    # One request a station for all days, since the range is one run.
+    assert span == f"span={first}..{last}"
+
+
+def test_runs_of_the_command_are_in_the_same_instance(platform: Platform) -> None:
+    url = platform.running.said[-1]
+    assert f"http://127.0.0.1:{platform.port}" in url
+    with platform.installation.instance() as instance:
+        before = {run.run_id for run in instance.get_runs()}
+    from aq_sandbox.server import SandboxConfig, running_sandbox
+
+    with running_sandbox(SandboxConfig(stations=5)) as sandbox:
+        command = platform.installation.with_settings(**sandbox.environment)
+        command.backfill(days_ago(2), days_ago(2))
+    found = platform.ask("{ runsOrError { ... on Runs { results { runId jobName status } } } }")[
+        "runsOrError"
+    ]["results"]
+    (run,) = [run for run in found if run["runId"] not in before]
+    assert (run["jobName"], run["status"]) == ("airqino_refresh", "SUCCESS")
+
+
+def test_ctrl_c_stops_everything(platform: Platform) -> None:
+    # The last test of this file: it ends what the others use.
+    family = platform.running.family()
+    assert len(family) >= 3
+    platform.running.process.send_signal(signal.SIGINT)
+    assert platform.running.process.wait(STOP_SECONDS) == 0
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", platform.port), 2):
+        pass
+
+
+def test_a_port_in_use_ends_the_command(tmp_path: Path) -> None:
+    installation = Installation(tmp_path).with_networks(
+        airqino={"start_date": days_ago(12), "stations": STATIONS}
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done: subprocess.CompletedProcess[str] = installation.run(
+            "up", "--sandbox", "--port", str(taken.getsockname()[1]), timeout=READY_SECONDS
+        )
+    assert done.returncode == 1
+    assert "Ready" not in done.stdout
