@@ -116,15 +116,17 @@ def _hourly_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
 
 def bad_readings(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Rows that break each rule, by the check's name."""
-    key = list(HOURLY_READINGS.key)
     lower = {name: float(p.fail[0]) for name, p in PARAMETERS.items()}
     upper = {name: float(p.fail[1]) for name, p in PARAMETERS.items()}
     units = {name: p.unit for name, p in PARAMETERS.items()}
     parameter = pl.col("parameter")
+    hour = pl.col("hour")
+    # One integer for station, parameter and hour, since a struct takes five times as long.
+    series = pl.col("station_id").to_physical().cast(pl.Int64) * 64
+    series = series + parameter.to_physical().cast(pl.Int64)
+    number = series * (1 << 24) + hour.dt.epoch("s") // 3600
     return {
-        "unique_hours": frame.filter(
-            pl.struct(key).is_duplicated() | (pl.col("hour") != pl.col("hour").dt.truncate("1h"))
-        ),
+        "unique_hours": frame.filter(number.is_duplicated() | (hour != hour.dt.truncate("1h"))),
         "plausible_ranges": frame.filter(
             (pl.col("flag") == "valid")
             & (
@@ -155,7 +157,7 @@ def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 "enough_valid_days",
                 asset=key,
-                description="At least three quarters of the station-days meet the 75 % rule.",
+                description="At least three quarters of the past station-days meet the 75 % rule.",
             ),
         ],
         required_resource_keys={PLATFORM},
@@ -163,13 +165,16 @@ def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     def daily_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         platform: Platform = getattr(context.resources, PLATFORM)
         where, bounds = _where(run_window(context.run.tags, partitions), "date")
+        # The day in progress cannot be complete yet.
+        today = platform.now().date()
         counted = platform.warehouse.read(
-            f"""SELECT count(*) AS days, count_if(valid)::BIGINT AS valid_days, count_if(
+            f"""SELECT count_if(date < ?)::BIGINT AS days,
+                count_if(valid AND date < ?)::BIGINT AS valid_days, count_if(
                     hours_valid < 0 OR hours_valid > hours_present OR
                     hours_present > hours_expected OR hours_expected NOT IN (23, 24, 25) OR
                     valid IS DISTINCT FROM (hours_valid >= 0.75 * hours_expected))::BIGINT AS bad
                 FROM {config.name}.daily_averages WHERE {where}""",
-            bounds,
+            [today, today, *bounds],
         ).row(0, named=True)
         yield dg.AssetCheckResult(
             asset_key=key,

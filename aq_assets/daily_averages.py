@@ -100,19 +100,19 @@ def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
     return daily
 
 
-def day_details(day: pl.DataFrame) -> dict[str, Any]:
-    """The numbers that the UI plots over days."""
-    if day.is_empty():
-        return {"stations": 0}
-    shown: dict[str, Any] = {
-        "stations": day["station_id"].n_unique(),
-        "valid_fraction": day["valid"].sum() / len(day),
+def day_details(averages: pl.DataFrame) -> dict[date, dict[str, Any]]:
+    """The numbers that the UI plots over days, by day."""
+    means = {
+        f"mean_{name}": pl.col("mean").filter(pl.col("parameter") == name).mean()
+        for name in ("pm25", "co")
     }
-    for parameter in ("pm25", "co"):
-        mean = day.filter(pl.col("parameter") == parameter)["mean"].mean()
-        if isinstance(mean, float):
-            shown[f"mean_{parameter}"] = mean
-    return shown
+    days = averages.group_by(pl.col("date").alias("day")).agg(
+        stations=pl.col("station_id").n_unique(), valid_fraction=pl.col("valid").mean(), **means
+    )
+    return {
+        row.pop("day"): {name: value for name, value in row.items() if value is not None}
+        for row in days.iter_rows(named=True)
+    }
 
 
 class DailyTally:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -72,15 +73,14 @@ def build_hourly_readings(config: NetworkConfig) -> dg.AssetsDefinition:
     return hourly
 
 
-def day_details(day: pl.DataFrame) -> dict[str, Any]:
-    """The numbers that the UI plots over days."""
-    if day.is_empty():
-        return {"stations": 0}
-    return {
-        "stations": day["station_id"].n_unique(),
-        "valid_fraction": (day["flag"] == "valid").sum() / len(day),
-        "revised": int((day["revision"] > 0).sum()),
-    }
+def day_details(readings: pl.DataFrame) -> dict[date, dict[str, Any]]:
+    """The numbers that the UI plots over days, by day."""
+    days = readings.group_by(pl.col("hour").dt.date().alias("day")).agg(
+        stations=pl.col("station_id").n_unique(),
+        valid_fraction=(pl.col("flag") == "valid").mean(),
+        revised=(pl.col("revision") > 0).sum(),
+    )
+    return {row.pop("day"): row for row in days.iter_rows(named=True)}
 
 
 class ReadingTally:

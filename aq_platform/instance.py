@@ -61,8 +61,13 @@ def process_tag() -> str:
 def _end_orphans(instance: dg.DagsterInstance) -> None:
     import dagster as dg
 
-    running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    for run in running:
+    # A run is recorded, then begun: death comes in between too.
+    unfinished = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
         host, _, pid = run.tags.get(PROCESS_TAG, "").partition(":")
         if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
             instance.report_run_failed(

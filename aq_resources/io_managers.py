@@ -33,7 +33,7 @@ def _none() -> Metadata:
     return {}
 
 
-def _no_details(_partition: pl.DataFrame) -> Metadata:
+def _no_details(_frame: pl.DataFrame) -> Mapping[date, Metadata]:
     return {}
 
 
@@ -49,12 +49,13 @@ class AnswerStream:
 class FrameStream:
     """Frames of consecutive windows that each hold whole partitions, in order.
 
-    ``details`` gives the numbers that the UI plots for each partition, ``summary`` what belongs to
-    the run as a whole, asked for after the last chunk; ``progress`` is told of each window done.
+    ``details`` gives the numbers that the UI plots for each day of a chunk, ``summary`` what
+    belongs to the run as a whole, asked for after the last chunk; ``progress`` is told of each
+    window done.
     """
 
     chunks: Iterator[tuple[Window, pl.DataFrame]]
-    details: Callable[[pl.DataFrame], Metadata] = _no_details
+    details: Callable[[pl.DataFrame], Mapping[date, Metadata]] = _no_details
     summary: Callable[[], Metadata] = _none
     progress: Callable[[Window], None] = field(default=lambda window: None)
 
@@ -175,12 +176,13 @@ class S3IOManager(dg.IOManager):
                     f"{network}/{name}: the frame does not have the declared schema: "
                     f"{_difference(frame.schema, files.schema)}"
                 )
+            numbers = stream.details(frame)
             for day, part in _by_day(window, frame):
                 data = parquet_bytes(part)
                 self.store.put(files.key(day), data)
                 details[day.isoformat()] = {
                     "dagster/partition_row_count": len(part),
-                    **stream.details(part),
+                    **numbers.get(day, {}),
                     "uri": dg.MetadataValue.path(self.store.uri(files.key(day))),
                     "size_bytes": len(data),
                     "sha256": hashlib.sha256(data).hexdigest(),
@@ -219,9 +221,11 @@ class DuckDBIOManager(dg.IOManager):
         for window, frame in obj.chunks:
             self.warehouse.replace(network, name, table, frame, self._bounds(table.window, window))
             rows += len(frame)
-            for key, part in self._by_partition(table.window or "", window, frame):
-                counted = {"dagster/partition_row_count": len(part), **where}
-                details[key] = {**counted, **obj.details(part)}
+            numbers = obj.details(frame)
+            for start, rows_of in self._by_partition(table.window or "", window, frame):
+                key = start.strftime("%Y-%m-%d" if table.window == "date" else HOUR_KEY)
+                counted = {"dagster/partition_row_count": rows_of, **where}
+                details[key] = {**counted, **numbers.get(start.date(), {})}
             obj.progress(window)
         _attach(context, details, {**obj.summary(), "rows": rows})
 
@@ -245,17 +249,12 @@ class DuckDBIOManager(dg.IOManager):
     @staticmethod
     def _by_partition(
         column: str, window: Window, frame: pl.DataFrame
-    ) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Every partition of the window with its rows."""
-        parts = frame.partition_by(column, as_dict=True, maintain_order=True)
-        by_key = {
-            key.strftime("%Y-%m-%d" if column == "date" else HOUR_KEY): part
-            for (key,), part in parts.items()
-        }
-        length = DAY if column == "date" else HOUR
-        for piece in window.chunks(length):
-            key = piece.start.strftime("%Y-%m-%d" if column == "date" else HOUR_KEY)
-            yield key, by_key.get(key, frame.clear())
+    ) -> Iterator[tuple[datetime, int]]:
+        """Start and number of rows of every partition of the window."""
+        counted = dict(frame.group_by(column).len().iter_rows())
+        for piece in window.chunks(DAY if column == "date" else HOUR):
+            start = piece.start
+            yield start, counted.get(start.date() if column == "date" else start, 0)
 
     @staticmethod
     def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:

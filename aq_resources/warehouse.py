@@ -92,6 +92,21 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+class _Conflict(TransientFailure):
+    """Somebody else changed the table in the meantime: another try may be the faster one."""
+
+
+def _hopeless(state: tenacity.RetryCallState) -> bool:
+    """Whether to give up: on a conflict as late as on a lock, else after some tries.
+
+    DuckLake lets one of the writers that change a table at once commit; a crowd of them makes one
+    lose many times in a row.
+    """
+    if state.outcome is not None and isinstance(state.outcome.exception(), _Conflict):
+        return (state.seconds_since_start or 0.0) > LOCK_SECONDS
+    return state.attempt_number >= CONFLICT_ATTEMPTS
+
+
 class Warehouse:
     """One process's way to the tables; the connection opens at first use."""
 
@@ -387,7 +402,7 @@ class Warehouse:
                     raise
 
         tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(CONFLICT_ATTEMPTS),
+            stop=_hopeless,
             wait=tenacity.wait_random_exponential(multiplier=0.05, max=5.0),
             retry=tenacity.retry_if_exception_type(TransientFailure),
             reraise=True,
@@ -434,7 +449,9 @@ class Warehouse:
                 f"The disk is full: the warehouse at {where} could not be written. Free space and "
                 "run this again; nothing was half-written."
             )
-        transient = ("conflict", "locked", "busy", "connection", "timeout", "could not connect")
+        if said("conflict"):
+            return _Conflict(f"The warehouse at {where} could not be written: {text}")
+        transient = ("locked", "busy", "connection", "timeout", "could not connect")
         if isinstance(error, duckdb.TransactionException | duckdb.ConnectionException) or said(
             *transient
         ):

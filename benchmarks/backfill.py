@@ -19,6 +19,8 @@ PEAK_MIB = 2048.0
 
 def plain_loop(first: date, last: date) -> None:
     """Raw pulls to daily averages with nothing but the platform's own functions."""
+    import polars as pl
+
     from aq_resources.io_managers import parquet_bytes
     from aq_resources.platform import Platform
     from aq_resources.raw_pulls import RawPullStore
@@ -37,10 +39,10 @@ def plain_loop(first: date, last: date) -> None:
     files = platform.files.day_files("airqino", "hourly_readings")
     for part in window.chunks(platform.chunk):
         frame = hourly_readings(fold_versions(reader.read(part)), "airqino")
-        by_day = frame.partition_by(frame["hour"].dt.date().alias("day"), as_dict=True)
+        dated = frame.with_columns(day=pl.col("hour").dt.date())
+        by_day = dated.partition_by("day", as_dict=True, include_key=False)
         for day in part.dates:
-            rows = by_day.get((day,), frame.clear())
-            store.put(files.key(day), parquet_bytes(rows.select(files.schema.names())))
+            store.put(files.key(day), parquet_bytes(by_day.get((day,), frame.clear())))
     zones = dict.fromkeys(platform.networks["airqino"].stations, "Africa/Abidjan")
     columns = ["network", "station_id", "parameter", "hour", "value", "flag"]
     for part in window.chunks(platform.chunk):

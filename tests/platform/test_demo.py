@@ -28,10 +28,13 @@ def test_the_demo_shows_stations_averages_and_forecasts(tmp_path: Path, invoke: 
         rows: list[dict[str, object]] = json.loads(result.stdout)
         return rows
 
-    assert count(
+    (loaded,) = count(
         "SELECT count(DISTINCT date) AS days, count(DISTINCT station_id) AS stations "
         "FROM air_quality.daily_averages"
-    ) == [{"days": 10, "stations": 3}]
+    )
+    assert loaded["stations"] == 3
+    # Soon after midnight, today has no whole hour yet.
+    assert loaded["days"] in (9, 10)
     assert count(
         "SELECT count(*) AS n, count(value) AS finite, count(DISTINCT issued_for) AS issues "
         "FROM air_quality.forecasts"

@@ -258,7 +258,7 @@ def test_details_summary_and_progress_are_told(local_files: S3IOManager) -> None
     def told_all(window: Window) -> FrameStream:
         return FrameStream(
             ((part, readings(part)) for part in window.chunks(DAY)),
-            details=lambda part: {"highest": part["value"].max()},
+            details=lambda part: {part["hour"][0].date(): {"highest": part["value"].max()}},
             summary=lambda: {"whole": "run"},
             progress=done.append,
         )
