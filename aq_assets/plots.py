@@ -63,7 +63,7 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
         if min(times) == max(times):
             # Matplotlib stretches the axis of a lone moment over years, and warns about its ticks.
             axes.set_xlim(times[0] - DAY, times[0] + DAY)
-        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+        locator = AutoDateLocator(minticks=3, maxticks=10)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)

@@ -23,14 +23,25 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks._client import Pull
 from aq_resources.platform import Platform
 from aq_resources.raw_pulls import RawAnswer
+from aq_resources.tables import RAW_PULLS
 from aq_science.windows import Window
+
+# Answers listed in the UI; the others are counted.
+_SHOWN = 20
 
 
 def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
     """``<network>/raw_pulls``: every answer over the window, in as few requests as allowed."""
 
     @dg.asset(
-        **described(config, "raw_pulls", io_manager=FILES, kinds={"s3", "json"}),
+        **described(
+            config,
+            "raw_pulls",
+            io_manager=FILES,
+            kinds={"s3", "json"},
+            schema=RAW_PULLS.schema,
+            columns=RAW_PULLS.columns,
+        ),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,
         description=(
@@ -56,6 +67,7 @@ class PullTally:
         self.progress = progress
         self.subjects = max(1, subjects)
         self.requests = 0
+        self.seen: list[tuple[str, str, int, int]] = []
         self.failures: dict[str, TransientFailure | PermanentFailure] = {}
 
     def answers(self, pulls: Iterator[Pull]) -> Iterator[RawAnswer]:
@@ -69,8 +81,12 @@ class PullTally:
             else:
                 succeeded += 1
             if pull.answer is not None:
-                yield pull.answer
-                part = pull.answer.covers
+                answer = pull.answer
+                dates = f"{answer.covers.start.date()} to {answer.covers.dates[-1]}"
+                if len(self.seen) < _SHOWN:
+                    self.seen.append((pull.subject, dates, answer.status, len(answer.body)))
+                yield answer
+                part = answer.covers
                 reached[part] = reached.get(part, 0) + 1
                 if reached[part] == self.subjects:
                     self.progress(part)
@@ -84,10 +100,21 @@ class PullTally:
             schema={"subject": pl.String(), "failure": pl.String()},
             orient="row",
         )
+        answers = pl.DataFrame(
+            self.seen,
+            schema={
+                "subject": pl.String(),
+                "days": pl.String(),
+                "status": pl.Int64(),
+                "characters": pl.Int64(),
+            },
+            orient="row",
+        )
         return {
+            **({"failures": table_metadata(failed)} if len(failed) else {}),
+            "answers": table_metadata(answers),
             "requests": self.requests,
             "failed_subjects": len(failed),
-            **({"failures": table_metadata(failed)} if len(failed) else {}),
         }
 
 

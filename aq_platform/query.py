@@ -19,6 +19,8 @@ from aq_resources.platform import Platform
 _COLUMN_WIDTH = 8
 _ENDLESS = 100_000
 
+_MOST_BITS = 63
+
 
 def run_query(platform: Platform, sql: str, form: str, console: Console, stream: TextIO) -> None:
     """Print the result of ``sql``. Raises `PermanentFailure` with DuckDB's own explanation."""
@@ -30,7 +32,7 @@ def run_query(platform: Platform, sql: str, form: str, console: Console, stream:
                 _print_whole(rich_table(relation.pl()), console)
             return
         cursor = connection.execute(sql)
-        names = [column[0] for column in cursor.description or ()]
+        names = _distinct([column[0] for column in cursor.description or ()])
         rows = cursor.fetchall()
     except duckdb.Error as error:
         raise PermanentFailure(f"The query failed: {error}") from error
@@ -38,7 +40,7 @@ def run_query(platform: Platform, sql: str, form: str, console: Console, stream:
         connection.close()
     if form == "json":
         encoder = msgspec.json.Encoder(decimal_format="number")
-        records = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+        records = [dict(zip(names, map(_in_json, row), strict=True)) for row in rows]
         stream.write(encoder.encode(records).decode() + "\n")
     else:
         writer = csv.writer(stream, lineterminator="\n")
@@ -60,6 +62,24 @@ def _in_a_cell(value: Any) -> Any:
     """CSV has no lists: they go as JSON."""
     if isinstance(value, list | dict):
         return msgspec.json.encode(value).decode()
+    return _plain(value)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """An object has each key once: a repeated column gets a number, as in DuckDB's own tables."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        distinct.append(f"{name}_{count}" if count else name)
+    return distinct
+
+
+def _in_json(value: Any) -> Any:
+    """JSON's integers have no end, msgspec's have: larger ones go as they are written."""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return msgspec.Raw(str(value).encode())
     return _plain(value)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from aq_resources.failures import PermanentFailure, TransientFailure
 
 # Keys that begin so are unfinished local writes; no listing shows them.
 _UNFINISHED = ".unfinished-"
+_ABANDONED_SECONDS = 3600.0
 
 
 class ObjectStore(Protocol):
@@ -57,6 +59,7 @@ class LocalObjectStore:
         path = self._path(key)
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _clear_unfinished(path.parent)
             handle, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -251,6 +254,14 @@ def open_object_store(url: str, s3_endpoint_url: str | None = None) -> ObjectSto
     if parts.scheme == "s3":
         return S3ObjectStore(parts.netloc, parts.path.strip("/"), s3_endpoint_url)
     return LocalObjectStore(Path(unquote(parts.path)))
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """Remove what a killed write left behind, long enough ago to be nobody's work in progress."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                left.unlink()
 
 
 def _holds_object(folder: str) -> bool:

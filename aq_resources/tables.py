@@ -71,6 +71,28 @@ STATIONS = Table(
     },
 )
 
+RAW_PULLS = Table(
+    pl.Schema(
+        {
+            "url": pl.String(),
+            "params": pl.String(),
+            "window": pl.List(INSTANT),
+            "pulled_at": INSTANT,
+            "status": pl.Int32(),
+            "body": pl.String(),
+        }
+    ),
+    ("url", "params", "window", "pulled_at"),
+    {
+        "url": "What was asked, without secrets",
+        "params": "Query parameters as a JSON object, without secrets",
+        "window": "Start and end (excluded) of the period asked for, UTC",
+        "pulled_at": "When the answer was received",
+        "status": "HTTP status",
+        "body": "The answer, verbatim",
+    },
+)
+
 HOURLY_READINGS = Table(
     HOURLY_SCHEMA,
     ("network", "station_id", "parameter", "hour"),

@@ -92,7 +92,11 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-class _Conflict(TransientFailure):
+class _Busy(TransientFailure):
+    """The catalog could not take the work just now: worth another try within the same call."""
+
+
+class _Conflict(_Busy):
     """Somebody else changed the table in the meantime: another try may be the faster one."""
 
 
@@ -404,7 +408,7 @@ class Warehouse:
         tenacity.Retrying(
             stop=_hopeless,
             wait=tenacity.wait_random_exponential(multiplier=0.05, max=5.0),
-            retry=tenacity.retry_if_exception_type(TransientFailure),
+            retry=tenacity.retry_if_exception_type(_Busy),
             reraise=True,
         )(once)
 
@@ -449,13 +453,16 @@ class Warehouse:
                 f"The disk is full: the warehouse at {where} could not be written. Free space and "
                 "run this again; nothing was half-written."
             )
+        if said("unable to connect to postgres", "connection to server"):
+            reason = " ".join(text.split())
+            return _Busy(f"The Postgres of AQ_WAREHOUSE cannot be reached: {reason}")
         if said("conflict"):
             return _Conflict(f"The warehouse at {where} could not be written: {text}")
         transient = ("locked", "busy", "connection", "timeout", "could not connect")
         if isinstance(error, duckdb.TransactionException | duckdb.ConnectionException) or said(
             *transient
         ):
-            return TransientFailure(f"The warehouse at {where} could not be written: {text}")
+            return _Busy(f"The warehouse at {where} could not be written: {text}")
         return PermanentFailure(f"The warehouse at {where} refused the work: {text}")
 
     def _to_mend(self, text: str, said: Callable[..., bool], where: Path | str) -> str | None:

@@ -68,3 +68,9 @@ def test_picture_is_a_small_png(lines: list[Line]) -> None:
 def test_picture_does_not_grow_with_the_number_of_stations() -> None:
     many = [wave(f"station {n}", 48) for n in range(500)]
     assert png(plot("t", "u", many).value) == png(plot("t", "u", many[:6]).value)
+
+
+@pytest.mark.parametrize("hours", [1, 26, 74, 98, 130, 24 * 40, 24 * 800])
+def test_any_length_of_time_has_its_ticks_without_a_warning(hours: int) -> None:
+    x = [MIDNIGHT + timedelta(hours=hours * n / 4) for n in range(5)]
+    assert plot("PM2.5", "µg/m³", [Line("a", x, [1.0, 2.0, None, 3.0, 2.0])]).md_str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from datetime import date
@@ -30,7 +30,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehou
 
 
 def test_many_processes_share_a_warehouse(
-    location: WarehouseLocation, record_property: pytest.RecordProperty
+    location: WarehouseLocation, record_property: Callable[[str, object], None]
 ) -> None:
     with closing(Warehouse(location)) as warehouse:
         # The tables exist before the crowd comes; readers need something to look at.

@@ -107,10 +107,6 @@ def bench(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield make
 
 
-def whole(body: str) -> Any:
-    return msgspec.json.decode(body)
-
-
 def recorded_answer(
     body: object,
     *,

@@ -149,3 +149,11 @@ def test_an_unknown_form_is_a_usage_error(loaded: Loaded, invoke: Invoke) -> Non
 def test_the_command_alone_prints_the_result_alone(loaded: Loaded) -> None:
     done = loaded.installation.run("query", "SELECT 1 AS n", "--format", "json")
     assert (done.returncode, done.stdout, done.stderr) == (0, '[{"n":1}]\n', "")
+
+
+def test_json_keeps_columns_of_one_name_and_integers_of_any_size(
+    loaded: Loaded, invoke: Invoke
+) -> None:
+    sql = "SELECT 1 AS a, 2 AS a, 170141183460469231731687303715884105727::HUGEINT AS huge"
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    assert json.loads(result.stdout) == [{"a": 1, "a_1": 2, "huge": 2**127 - 1}]

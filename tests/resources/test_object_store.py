@@ -293,3 +293,16 @@ def test_prefix_stays_out_of_the_keys(s3: S3Server, s3_bucket: str) -> None:
     whole = open_object_store(f"s3://{s3_bucket}", s3.endpoint_url)
     assert whole.keys("deep") == ["deep/er/a/b"]
     assert store.keys("a") == ["a/b"]
+
+
+def test_what_a_killed_write_left_is_cleared_by_a_later_one(local: LocalObjectStore) -> None:
+    local.put("n/t/first", b"1")
+    abandoned, fresh = (local.root / "n/t" / f".unfinished-{name}" for name in ("old", "new"))
+    for path in (abandoned, fresh):
+        path.write_bytes(b"half")
+    long_ago = path.stat().st_mtime - 7200
+    os.utime(abandoned, (long_ago, long_ago))
+    local.put("n/t/second", b"2")
+    assert not abandoned.exists()
+    # Somebody may be writing this one right now.
+    assert fresh.exists()

@@ -1,0 +1,184 @@
+"""kill -9 of a backfill at any moment: run it again, and nobody can tell that it happened."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+
+from aq_resources.failures import PermanentFailure
+from aq_resources.object_store import LocalObjectStore
+from aq_resources.raw_pulls import RawAnswer, RawPullStore
+from aq_sandbox.server import SandboxConfig, running_sandbox
+from tests.integration.harness import Installation
+
+STATIONS = ["283164601", "283181971"]
+DAYS = ("2025-05-01", "2025-06-09")
+NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
+TABLES = ("stations", "hourly_readings", "daily_averages")
+KILLS = 8
+COMMAND = ("backfill", "airqino", "--start", DAYS[0], "--end", DAYS[1])
+
+
+def wait_until_at_work(process: subprocess.Popen[str], installation: Installation) -> float:
+    """Wait for the first answer to be stored: from then on there is something to spoil."""
+    deadline = time.monotonic() + 60
+    while not (installation.home / "objects" / "airqino").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "the command never got to work"
+        time.sleep(0.002)
+    return time.monotonic()
+
+
+def answers(installation: Installation) -> list[tuple[str, str, int, str]]:
+    """Every stored answer without its time, in a fixed order."""
+    store = RawPullStore(LocalObjectStore(installation.home / "objects"), "airqino")
+    folders = store.store.folders(store.root)
+    found: list[RawAnswer] = [answer for folder in folders for answer in store.read(folder)]
+    return sorted((a.url.rsplit("/", 1)[1], str(a.params), a.status, a.body) for a in found)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    tables: dict[str, pl.DataFrame]
+    answers: list[tuple[str, str, int, str]]
+    hourly_files: set[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What was there after the kill, and after the same command had run again."""
+
+    installation: Installation
+    after: float
+    died: bool
+    rows_in_between: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Cases:
+    undisturbed: Undisturbed
+    killed: list[Killed]
+
+
+def installation_at(folder: Path, environment: dict[str, str]) -> Installation:
+    return (
+        Installation(folder)
+        .with_networks(airqino={"start_date": "2025-05-01", "stations": STATIONS})
+        # Many small steps: more places to be killed in.
+        .with_settings(**environment, AQ_CHUNK_DAYS="4")
+    )
+
+
+def undisturbed_run(installation: Installation) -> Undisturbed:
+    with installation.start(*COMMAND) as process:
+        start = wait_until_at_work(process, installation)
+        out, err = process.communicate(timeout=120)
+    seconds = time.monotonic() - start
+    assert process.returncode == 0, out + err
+    return Undisturbed(
+        {name: installation.table(name) for name in TABLES},
+        answers(installation),
+        set(installation.files("hourly_readings")),
+        seconds,
+    )
+
+
+def killed_run(installation: Installation, after: float) -> Killed:
+    """Kill ``after`` seconds from the first stored answer on; below zero, before there is one."""
+    with installation.start(*COMMAND) as process:
+        if after >= 0:
+            wait_until_at_work(process, installation)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after if after >= 0 else -after)
+        process.kill()
+        process.communicate()
+    rows = {}
+    for name in TABLES:
+        try:
+            rows[name] = len(installation.table(name))
+        except (PermanentFailure, duckdb.CatalogException):
+            # No warehouse or no such table yet; anything else is a broken one.
+            rows[name] = 0
+    installation.succeed(*COMMAND)
+    return Killed(installation, after, process.returncode == -9, rows)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cases]:
+    with running_sandbox(SandboxConfig(now=NOW)) as sandbox, ThreadPoolExecutor(2) as pool:
+
+        def new(name: str) -> Installation:
+            return installation_at(tmp_path_factory.mktemp(name), sandbox.environment)
+
+        # Two at once, as the killed ones will be; and the same work has the same result.
+        calm, other = pool.map(undisturbed_run, [new("undisturbed"), new("other")])
+        for name in TABLES:
+            assert calm.tables[name].equals(other.tables[name])
+        dice = random.Random(20250618)
+        # Once while it starts, and once in each part of the time that the work takes.
+        parts = KILLS - 1
+        moments = [(n + dice.random()) / parts * calm.seconds for n in range(parts)]
+        moments.insert(0, -3.0)
+        killed = pool.map(killed_run, [new(f"killed{n}") for n in range(KILLS)], moments)
+        yield Cases(calm, list(killed))
+
+
+def test_the_kills_struck_while_it_worked(cases: Cases) -> None:
+    # No two runs take the same time, so the last moments may come too late.
+    assert sum(one.died for one in cases.killed) >= KILLS - 2
+    whole = {name: len(table) for name, table in cases.undisturbed.tables.items()}
+    found = [one.rows_in_between for one in cases.killed]
+    assert all(rows[name] <= whole[name] for rows in found for name in TABLES)
+    # Some kills left nothing behind to read, others a part.
+    assert any(not any(rows.values()) for rows in found)
+    assert any(rows["stations"] == whole["stations"] for rows in found)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_after_another_run_the_tables_are_as_if_nothing_had_happened(
+    cases: Cases, name: str
+) -> None:
+    for one in cases.killed:
+        assert one.installation.table(name).equals(cases.undisturbed.tables[name]), one.after
+
+
+def test_every_answer_is_stored_once_and_whole(cases: Cases) -> None:
+    for one in cases.killed:
+        assert answers(one.installation) == cases.undisturbed.answers, one.after
+        files = {
+            path
+            for path in one.installation.files("hourly_readings")
+            if not path.rsplit("/", 1)[1].startswith(".unfinished-")
+        }
+        assert files == cases.undisturbed.hourly_files
+
+
+def test_no_run_is_left_running(cases: Cases) -> None:
+    whole = len(cases.undisturbed.tables["daily_averages"])
+    met = set()
+    for one in cases.killed:
+        with one.installation.instance() as instance:
+            latest, *before = [run.status for run in instance.get_runs()]
+        assert latest is dg.DagsterRunStatus.SUCCESS, one.after
+        # Killed before it had recorded a run, there is none of it; on its way out, it was done.
+        assert len(before) <= 1
+        if one.rows_in_between["daily_averages"] < whole:
+            assert before in ([], [dg.DagsterRunStatus.FAILURE]), one.after
+        else:
+            ended = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+            assert before[0] in ended, one.after
+        met.update(before)
+    assert dg.DagsterRunStatus.FAILURE in met

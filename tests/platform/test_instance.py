@@ -1,0 +1,84 @@
+"""The instance that `aq` opens: what a killed `aq` left as unfinished is marked failed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from aq_platform.instance import PROCESS_TAG, open_instance, process_tag
+from aq_resources.settings import Settings
+from tests.integration.harness import Installation
+
+UNFINISHED = ("NOT_STARTED", "STARTING", "STARTED")
+
+
+@dg.op
+def nothing() -> None:
+    pass
+
+
+@dg.job
+def some_job() -> None:
+    nothing()
+
+
+@pytest.fixture
+def settings(
+    fresh: Installation, clean_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    for name, value in fresh.settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AQ_HOME", str(fresh.home))
+    # Opening the instance sets it; set first, it is put back after the test.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    return Settings()
+
+
+@pytest.fixture(scope="module")
+def dead() -> str:
+    """Tag of a process of this machine that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return f"{socket.gethostname()}:{process.pid}"
+
+
+def status_after(settings: Settings, status: str, tags: dict[str, str]) -> str:
+    """A run's status after the instance has been opened again."""
+    with open_instance(settings) as instance:
+        run = instance.create_run_for_job(some_job, tags=tags, status=dg.DagsterRunStatus(status))
+    with open_instance(settings) as instance:
+        found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status.value
+
+
+@pytest.mark.parametrize("status", UNFINISHED)
+def test_a_run_of_a_dead_process_has_failed(settings: Settings, dead: str, status: str) -> None:
+    assert status_after(settings, status, {PROCESS_TAG: dead}) == "FAILURE"
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "CANCELED"])
+def test_a_run_that_had_ended_stays_as_it_is(settings: Settings, dead: str, status: str) -> None:
+    assert status_after(settings, status, {PROCESS_TAG: dead}) == status
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {PROCESS_TAG: process_tag()},
+        {PROCESS_TAG: f"another-machine:{os.getpid()}"},
+        {PROCESS_TAG: "nonsense"},
+        {},
+    ],
+    ids=["alive", "elsewhere", "nonsense", "the-daemons"],
+)
+@pytest.mark.parametrize("status", UNFINISHED)
+def test_a_run_of_anybody_else_is_left_alone(
+    settings: Settings, status: str, tags: dict[str, str]
+) -> None:
+    assert status_after(settings, status, tags) == status
