@@ -11,8 +11,9 @@ import polars as pl
 
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
+from aq_resources.progress import report
 from aq_resources.tables import sql_type
-from aq_science.windows import DAY, HOUR, Window
+from aq_science.windows import HOUR, Window
 
 OWNER = "team:air-quality"
 PLATFORM = "platform"
@@ -21,8 +22,6 @@ TABLES = "duckdb_io_manager"
 
 # The whole range of a backfill is one run; the assets work through it in chunks.
 ONE_RUN = dg.BackfillPolicy.single_run()
-
-Context = dg.AssetExecutionContext
 
 
 def daily_partitions(config: NetworkConfig) -> dg.DailyPartitionsDefinition:
@@ -43,8 +42,8 @@ def window_of(context: dg.AssetExecutionContext) -> Window:
     return Window(asked.start, asked.end)
 
 
-def days_around(before: int, after: int) -> dg.TimeWindowPartitionMapping:
-    """The upstream days from ``before`` days earlier to ``after`` days later."""
+def windows_around(before: int, after: int) -> dg.TimeWindowPartitionMapping:
+    """The upstream windows from ``before`` partitions earlier to ``after`` partitions later."""
     return dg.TimeWindowPartitionMapping(
         start_offset=-before, end_offset=after, allow_nonexistent_upstream_partitions=True
     )
@@ -124,8 +123,6 @@ class Progress:
 
     def __call__(self, window: Window) -> None:
         """Note that ``window`` is done."""
-        from aq_resources.progress import report
-
         self.done += int((window.end - window.start) / HOUR)
         report(self.asset, self.done, self.total)
         if self.total > timedelta(days=31) / HOUR:
@@ -136,22 +133,3 @@ class Progress:
 def title(config: NetworkConfig) -> str:
     """The network's name as people write it."""
     return network_title(config.name)
-
-
-__all__ = [
-    "DAY",
-    "FILES",
-    "ONE_RUN",
-    "PLATFORM",
-    "TABLES",
-    "Context",
-    "Progress",
-    "column_schema",
-    "daily_partitions",
-    "days_around",
-    "described",
-    "hourly_partitions",
-    "table_metadata",
-    "title",
-    "window_of",
-]

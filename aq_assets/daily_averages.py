@@ -14,11 +14,11 @@ from aq_assets.common import (
     TABLES,
     Progress,
     daily_partitions,
-    days_around,
     described,
     table_metadata,
     title,
     window_of,
+    windows_around,
 )
 from aq_assets.plots import lines_by_station, plot
 from aq_resources.io_managers import DayFiles, FrameStream
@@ -62,7 +62,7 @@ def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
         ins={
             "hourly_readings": dg.AssetIn(
                 [config.name, "hourly_readings"],
-                partition_mapping=days_around(1, 1),
+                partition_mapping=windows_around(1, 1),
                 input_manager_key=FILES,
             ),
             "stations": dg.AssetIn([config.name, "stations"], input_manager_key=TABLES),

@@ -14,12 +14,12 @@ from aq_assets.common import (
     TABLES,
     Progress,
     daily_partitions,
-    days_around,
     described,
     hourly_partitions,
     table_metadata,
     title,
     window_of,
+    windows_around,
 )
 from aq_assets.plots import Line, plot
 from aq_resources.io_managers import DayFiles, FrameStream
@@ -75,7 +75,7 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
                 [config.name, "hourly_readings"],
                 # Declared on the day before alone: with all the days it is fitted on, a backfill
                 # of one day of readings would ask for eight weeks of models.
-                partition_mapping=days_around(1, -1),
+                partition_mapping=windows_around(1, -1),
                 input_manager_key=FILES,
             )
         },
@@ -121,7 +121,7 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
         ins={
             name: dg.AssetIn(
-                [config.name, name], partition_mapping=days_around(0, 0), input_manager_key=FILES
+                [config.name, name], partition_mapping=windows_around(0, 0), input_manager_key=FILES
             )
             for name in ("hourly_readings", "forecast_models", "raw_pulls")
         },

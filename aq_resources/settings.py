@@ -52,8 +52,8 @@ class Settings(EnvironmentSettings):
     )
     warehouse_data: str = Field(
         "",
-        description="Where the warehouse keeps its Parquet (folder or `s3://…`); "
-        "default `<AQ_HOME>/warehouse`, required for a Postgres catalog",
+        description="Where the warehouse keeps its Parquet (folder or `s3://…`); default beside a "
+        "SQLite catalog, on the object store's S3 for a Postgres one",
     )
     networks: Path | None = Field(
         None, description="Path of the networks file; default `networks.yaml`"
@@ -100,12 +100,15 @@ class Settings(EnvironmentSettings):
 
     @property
     def warehouse_data_path(self) -> str:
-        if not self.warehouse_data and self.warehouse.startswith("ducklake:postgres:"):
-            raise SettingsError(
-                "AQ_WAREHOUSE names a Postgres catalog, so AQ_WAREHOUSE_DATA must say where its "
-                "Parquet goes: a folder all machines share, or s3://bucket/prefix."
-            )
-        return self.warehouse_data or str(self.home / "warehouse")
+        if self.warehouse_data:
+            return self.warehouse_data
+        if self.warehouse_url.startswith("ducklake:sqlite:"):
+            catalog = Path(self.warehouse_url.removeprefix("ducklake:sqlite:"))
+            return str(catalog.absolute().parent / "warehouse")
+        # Several machines share a Postgres catalog; an object store on S3 is shared as well.
+        if self.object_store.startswith("s3://"):
+            return f"{self.object_store}/warehouse"
+        return str(self.home / "warehouse")
 
     @property
     def dagster_home(self) -> Path:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -25,6 +24,7 @@ from aq_science.indices import (
     aqi_concentration,
     by_parameter,
 )
+from aq_science.parameters import PARAMETERS
 from aq_science.readings import PARAMETER, UNIT
 from aq_science.units import EU_REFERENCE_C
 from aq_science.windows import DAY, HOUR, Window
@@ -300,17 +300,7 @@ def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFr
 
 
 def _units() -> pl.LazyFrame:
-    from aq_science.parameters import PARAMETERS
-
     return pl.LazyFrame(
         {"parameter": list(PARAMETERS), "unit": [p.unit for p in PARAMETERS.values()]},
         schema={"parameter": PARAMETER, "unit": UNIT},
     )
-
-
-def local_today(zone: str, now: datetime) -> date:
-    """The date in ``zone`` at the instant ``now``."""
-    return now.astimezone(ZoneInfo(zone)).date()
-
-
-__all__ = ["DAILY_SCHEMA", "UTC", "Day", "daily_averages", "rule_name"]

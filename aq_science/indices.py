@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from aq_science.units import EPA_REFERENCE_C, EU_REFERENCE_C, to_canonical
+from aq_science.units import EU_REFERENCE_C, to_canonical
 
 CATEGORIES = [
     "Good",
@@ -86,15 +86,3 @@ def by_parameter(parameter: pl.Expr, choices: dict[str, pl.Expr], otherwise: pl.
     for name, expression in choices.items():
         chosen = pl.when(parameter == name).then(expression).otherwise(chosen)
     return chosen
-
-
-__all__ = [
-    "CATEGORY",
-    "EPA_REFERENCE_C",
-    "WHO_2021_8H",
-    "WHO_2021_DAILY",
-    "aqi",
-    "aqi_category",
-    "aqi_concentration",
-    "by_parameter",
-]

@@ -58,7 +58,6 @@ def pair(
             **s3.environment,
             AQ_OBJECT_STORE=f"s3://{bucket}/objects",
             AQ_WAREHOUSE=f"ducklake:postgres:{address}",
-            AQ_WAREHOUSE_DATA=f"s3://{bucket}/warehouse",
         )
 
         def work(installation: Installation) -> None:

@@ -211,11 +211,6 @@ def test_a_home_that_cannot_be_written_is_named(fresh: Installation, invoke: Inv
     refused(result, str(home), "AQ_HOME")
 
 
-def test_a_postgres_catalog_needs_a_data_path(fresh: Installation, invoke: Invoke) -> None:
-    installation = fresh.with_settings(AQ_WAREHOUSE="ducklake:postgres:host=127.0.0.1 dbname=x")
-    refused(invoke(installation, "query", "SELECT 1"), "AQ_WAREHOUSE_DATA")
-
-
 def test_answers_are_kept_as_they_came(loaded: Loaded) -> None:
     import zstandard
 

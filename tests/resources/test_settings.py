@@ -73,13 +73,40 @@ def test_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, name
     assert Settings().model_dump() == default
 
 
-def test_postgres_catalog_needs_to_know_where_its_rows_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AQ_WAREHOUSE", "ducklake:postgres:host=db dbname=lake password=secret")
-    with pytest.raises(SettingsError, match="AQ_WAREHOUSE_DATA") as raised:
-        _ = Settings().warehouse_data_path
-    assert "secret" not in str(raised.value)
-    monkeypatch.setenv("AQ_WAREHOUSE_DATA", "s3://lake/rows")
-    assert Settings().warehouse_data_path == "s3://lake/rows"
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        pytest.param({}, "{home}/warehouse", id="embedded"),
+        pytest.param(
+            {"AQ_WAREHOUSE": "ducklake:sqlite:/srv/lake/w.sqlite"},
+            "/srv/lake/warehouse",
+            id="beside a sqlite catalog",
+        ),
+        pytest.param(
+            {"AQ_WAREHOUSE": "ducklake:postgres:dbname=lake"}, "{home}/warehouse", id="postgres"
+        ),
+        pytest.param(
+            {
+                "AQ_WAREHOUSE": "ducklake:postgres:dbname=lake",
+                "AQ_OBJECT_STORE": "s3://bucket/prefix",
+            },
+            "s3://bucket/prefix/warehouse",
+            id="postgres and s3",
+        ),
+        pytest.param(
+            {"AQ_WAREHOUSE_DATA": "s3://lake/rows", "AQ_OBJECT_STORE": "s3://bucket"},
+            "s3://lake/rows",
+            id="as set",
+        ),
+    ],
+)
+def test_the_warehouse_knows_where_its_rows_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: dict[str, str], path: str
+) -> None:
+    monkeypatch.setenv("AQ_HOME", str(tmp_path))
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().warehouse_data_path == path.format(home=tmp_path)
 
 
 def test_object_store_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

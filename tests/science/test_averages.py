@@ -22,7 +22,6 @@ from aq_science.averages import (
     REACH_BEFORE,
     Day,
     daily_averages,
-    local_today,
 )
 from aq_science.readings import fold_versions, hourly_readings
 from aq_science.windows import Window
@@ -281,14 +280,6 @@ def test_no_readings_give_no_rows_of_the_declared_schema() -> None:
 def test_days_outside_the_asked_range_are_left_out() -> None:
     rows = daily_averages(hourly([1.0] * 72), {}, (FIRST + DAY, FIRST + DAY))
     assert rows["date"].to_list() == [FIRST + DAY]
-
-
-@pytest.mark.parametrize(
-    ("zone", "expected"),
-    [("UTC", date(2024, 3, 1)), ("Asia/Tokyo", date(2024, 3, 2)), ("Etc/GMT+12", date(2024, 3, 1))],
-)
-def test_local_today(zone: str, expected: date) -> None:
-    assert local_today(zone, utc(2024, 3, 1, 23)) == expected
 
 
 @pytest.mark.parametrize("station", ["283164601", "283181971"])
