@@ -6,8 +6,8 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
 RUN python -m venv /opt/venv
 COPY requirements.lock .
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --require-hashes --requirement requirements.lock
+RUN --mount=type=cache,target=/var/cache/pip \
+    /opt/venv/bin/pip install --cache-dir /var/cache/pip --require-hashes --requirement requirements.lock
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 aq \

@@ -67,5 +67,4 @@ def _listed(config: NetworkConfig, found: StationList) -> list[dict[str, object]
 def _previous(platform: Platform, network: str) -> pl.DataFrame:
     if not platform.warehouse.has_table(network, "stations"):
         return STATIONS.schema.to_frame()
-    rows = platform.warehouse.read(f"SELECT * FROM {network}.stations")
-    return rows.select(STATIONS.schema.names()).cast(STATIONS.schema)
+    return platform.warehouse.table(network, "stations", STATIONS)

@@ -233,18 +233,11 @@ class DuckDBIOManager(dg.IOManager):
         """The whole table (unpartitioned), or the rows of the partitions asked for."""
         network, name = context.asset_key.path
         table = WAREHOUSE_TABLES[name]
-        if not self.warehouse.has_table(network, name):
-            raise PermanentFailure(
-                f"The warehouse has no table {network}.{name} yet: materialize {network}/{name} "
-                "first."
-            )
-        query = f"SELECT * FROM {network}.{name}"
         if table.window is None or not context.has_asset_partitions:
-            return self._typed(self.warehouse.read(query), table.schema)
+            return self.warehouse.table(network, name, table)
         asked = context.asset_partitions_time_window
         bounds = self._bounds(table.window, Window(asked.start, asked.end))
-        query += f" WHERE {table.window} >= ? AND {table.window} < ?"
-        return self._typed(self.warehouse.read(query, list(bounds)), table.schema)
+        return self.warehouse.table(network, name, table, bounds)
 
     @staticmethod
     def _by_partition(
@@ -255,10 +248,6 @@ class DuckDBIOManager(dg.IOManager):
         for piece in window.chunks(DAY if column == "date" else HOUR):
             start = piece.start
             yield start, counted.get(start.date() if column == "date" else start, 0)
-
-    @staticmethod
-    def _typed(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-        return frame.select(schema.names()).cast(schema)
 
     @staticmethod
     def _bounds(

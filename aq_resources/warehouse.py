@@ -212,6 +212,28 @@ class Warehouse:
             finally:
                 cursor.close()
 
+    def table(
+        self,
+        network: str,
+        name: str,
+        table: Table,
+        window: tuple[Bound, Bound] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a table with its declared types: those of ``window``, or all.
+
+        Raises `PermanentFailure` where the table was never written.
+        """
+        if not self.has_table(network, name):
+            raise PermanentFailure(
+                f"The warehouse has no table {network}.{name} yet: materialize {network}/{name} "
+                "first."
+            )
+        query = f"SELECT {', '.join(table.schema)} FROM {network}.{name}"
+        if window is None:
+            return self.read(query).cast(table.schema)
+        query += f" WHERE {table.window} >= ? AND {table.window} < ?"
+        return self.read(query, list(window)).cast(table.schema)
+
     def has_table(self, network: str, name: str) -> bool:
         """Whether the table or view exists."""
         found = self.read(

