@@ -8,14 +8,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.servers import PostgresServer, S3Server, postgres_server, s3_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # A busy machine is no failure.
-settings.register_profile("project", deadline=None)
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 _numbers = count(1)
