@@ -37,7 +37,7 @@ from aq_science.forecast_table import (
     forecast_series,
 )
 from aq_science.forecasting import forecast_many
-from aq_science.readings import fold_versions, hourly_readings
+from aq_science.readings import VERSION_SCHEMA, fold_versions, hourly_readings
 from aq_science.windows import DAY, HOUR, Window
 
 # A model may serve this long if newer fits fail; readings this far back are all a forecast needs.
@@ -147,13 +147,17 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
                 past = Window(part.start - MODEL_DAYS * DAY, part.end)
                 readings = _readings(hourly_readings, past)
                 models = forecast_models.scan(past).collect()
+                hours = _issue_times(part)
+                live = all(forecast_mode(hour, issued_at) == "live" for hour in hours)
+                # Hindcasts alone ask when a reading was received, which takes parsing the pulls.
+                versions = VERSION_SCHEMA.to_frame() if live else reader.read(past)
                 made = [
-                    forecast_many(models, known, hours, _series(models, known))
-                    for hours, known in known_readings(
+                    forecast_many(models, known, these, _series(models, known))
+                    for these, known in known_readings(
                         config.name,
                         readings,
-                        reader.read(past),
-                        _issue_times(part),
+                        versions,
+                        hours,
                         issued_at,
                         platform.settings.gas_reference_celsius,
                     )
