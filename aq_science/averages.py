@@ -139,7 +139,10 @@ def daily_averages(
     ]
     if not frames:
         return DAILY_SCHEMA.to_frame()
-    return _with_indices(pl.concat(frames), day, reference_c)
+    days = _with_indices(pl.concat(frames), day, reference_c)
+    if len(frames) == 1:
+        return days
+    return days.sort("network", "station_id", "parameter", "date")
 
 
 def _by_zone(
@@ -165,38 +168,28 @@ def _one_zone(
     if not isinstance(first, datetime) or not isinstance(last, datetime):
         return DAILY_SCHEMA.to_frame()
     calendar = _Calendar.of(zone, Window(first, last + HOUR), day)
-    # Nulls are skipped by every aggregate, so one masked column stands for "valid hours only".
-    valid = pl.when(pl.col("flag") == "valid").then("value").alias("valid_value")
     days = (
-        hourly.lazy()
-        .with_columns(calendar.date_of(hourly["hour"]))
-        .filter(pl.col("date").is_between(*dates))
-        .select(_GROUP, "value", valid)
-        .group_by("group")
-        .agg(
-            mean=pl.col("valid_value").mean(),
-            minimum=pl.col("valid_value").min(),
-            maximum=pl.col("valid_value").max(),
-            hours_valid=pl.col("valid_value").count().cast(pl.Int32),
-            hours_present=pl.col("value").count().cast(pl.Int32),
-            mean_all_hours=pl.col("value").mean(),
-        )
-        .filter(pl.col("hours_present") > 0)
-        .collect()
+        _by_group(hourly.with_columns(calendar.date_of(hourly["hour"])))
+        .with_columns((pl.col("group") % _DATES).cast(pl.Int32).cast(pl.Date).alias("date"))
+        .filter((pl.col("hours_present") > 0) & pl.col("date").is_between(*dates))
     )
-    stations = hourly.select(pl.col("station_id").unique()).with_columns(
-        pl.col("station_id").to_physical().cast(pl.Int64).alias("station")
+    stations = (
+        hourly.select(pl.col("station_id").unique())
+        .sort("station_id")
+        .with_row_index("rank")
+        .with_columns(pl.col("station_id").to_physical().cast(pl.Int64).alias("station"))
     )
-    group = pl.col("group")
+    series = pl.col("group") // _DATES
     return (
         days.with_columns(
-            station=group // (_DATES * _PARAMETERS),
+            station=series // _PARAMETERS,
             parameter=_ALL_PARAMETERS.gather(days["group"] // _DATES % _PARAMETERS),
-            date=(group % _DATES).cast(pl.Int32).cast(pl.Date),
         )
         .join(stations, on="station", how="left")
-        .join(calendar.expected, on="date", how="left")
-        .join(_running_maxima(hourly, calendar), on=["station_id", "parameter", "date"], how="left")
+        # By one number too: station by name, parameter, date.
+        .sort(pl.col("rank").cast(pl.Int64) * _PARAMETERS * _DATES + pl.col("group") % _STATION)
+        .join(calendar.expected, on="date", how="left", maintain_order="left")
+        .join(_running_maxima(hourly, calendar), on="group", how="left", maintain_order="left")
         .with_columns(
             timezone=pl.lit(zone, pl.Categorical()), network=pl.lit(network, pl.Categorical())
         )
@@ -206,64 +199,104 @@ def _one_zone(
 # Station, parameter and date (days since 1970) in one integer: grouping by a single number takes
 # two thirds of the time of grouping by the columns.
 _DATES, _PARAMETERS = 1 << 24, 1 << 6
+_STATION = _PARAMETERS * _DATES
 _ALL_PARAMETERS = PARAMETER.categories.cast(PARAMETER)
-_GROUP = (
-    (
-        pl.col("station_id").to_physical().cast(pl.Int64) * _PARAMETERS
-        + pl.col("parameter").to_physical().cast(pl.Int64)
+_SERIES = (
+    pl.col("station_id").to_physical().cast(pl.Int64) * _PARAMETERS
+    + pl.col("parameter").to_physical().cast(pl.Int64)
+).alias("series")
+_GROUP = (_SERIES * _DATES + pl.col("date").to_physical().cast(pl.Int64)).alias("group")
+
+
+def _by_group(dated: pl.DataFrame) -> pl.DataFrame:
+    """Means, extremes and counts of every group of `_GROUP`, the same to the last bit in every run.
+
+    Added up over runs of equal groups, in the order of the rows: an engine that adds in the order
+    in which its threads end would change last digits from run to run.
+    """
+    columns = dated.select(
+        _GROUP,
+        filled=pl.col("value").fill_null(0.0),
+        present=pl.col("value").is_not_null(),
+        valid=(pl.col("value").is_not_null() & (pl.col("flag") == "valid")).fill_null(value=False),
     )
-    * _DATES
-    + pl.col("date").to_physical().cast(pl.Int64)
-).alias("group")
+    group, filled, present, valid = (column.to_numpy() for column in columns)
+    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    sums = pl.DataFrame(
+        {
+            "group": group[starts],
+            "sum_valid": np.add.reduceat(np.where(valid, filled, 0.0), starts),
+            "sum_present": np.add.reduceat(filled, starts),
+            "minimum": np.minimum.reduceat(np.where(valid, filled, np.inf), starts),
+            "maximum": np.maximum.reduceat(np.where(valid, filled, -np.inf), starts),
+            "hours_valid": np.add.reduceat(valid, starts, dtype=np.int32),
+            "hours_present": np.add.reduceat(present, starts, dtype=np.int32),
+        }
+    )
+    if sums["group"].is_duplicated().any():
+        # A local day that lies in two files, or rows in another order.
+        total = pl.col("sum_valid", "sum_present", "hours_valid", "hours_present").sum()
+        extremes = (pl.col("minimum").min(), pl.col("maximum").max())
+        merged = sums.lazy().group_by("group").agg(total, *extremes)
+        sums = merged.collect(engine="in-memory")
+    any_valid = pl.col("hours_valid") > 0
+    return sums.select(
+        "group",
+        "hours_valid",
+        "hours_present",
+        mean=pl.when(any_valid).then(pl.col("sum_valid") / pl.col("hours_valid")),
+        minimum=pl.when(any_valid).then("minimum"),
+        maximum=pl.when(any_valid).then("maximum"),
+        mean_all_hours=pl.col("sum_present") / pl.col("hours_present"),
+    )
 
 
 def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
-    """Highest running 8-hour mean of each station, parameter and local day that has enough.
+    """``group`` and highest running 8-hour mean of every series and local day that has enough.
 
     Works on a dense matrix of series by hours: an absent hour still ends a window.
     """
-    schema = {
-        "station_id": pl.Categorical(),
-        "parameter": PARAMETER,
-        "date": pl.Date(),
-        "max_8h_mean": pl.Float64(),
-    }
-    readings = hourly.filter(
-        pl.col("parameter").is_in(RUNNING_PARAMETERS)
-        & (pl.col("flag") == "valid")
-        & pl.col("value").is_not_null()
-    ).select("station_id", "parameter", "hour", "value")
+    readings = (
+        hourly.lazy()
+        .filter(
+            pl.col("parameter").is_in(RUNNING_PARAMETERS)
+            & (pl.col("flag") == "valid")
+            & pl.col("value").is_not_null()
+        )
+        .select(_SERIES, "hour", "value")
+        .collect()
+    )
     if readings.is_empty():
-        return pl.DataFrame(schema=schema)
-    series = readings.select("station_id", "parameter").unique().sort("station_id", "parameter")
-    rows = readings.join(
-        series.with_row_index("row"),
-        on=["station_id", "parameter"],
-        how="left",
-        maintain_order="left",
-    )["row"].to_numpy()
+        return pl.DataFrame(schema={"group": pl.Int64(), "max_8h_mean": pl.Float64()})
+    codes = readings["series"].to_numpy()
+    series = np.flatnonzero(np.bincount(codes))
+    position = np.zeros(series[-1] + 1, np.int64)
+    position[series] = np.arange(len(series))
+    rows = position[codes]
     columns = (readings["hour"] - calendar.origin).dt.total_hours().to_numpy()
     origin = int(columns.min())
     columns = columns - origin
     # Windows that end up to seven hours behind the last reading still hold some of it.
     width = int(columns.max()) + RUNNING_HOURS
-    values = np.zeros((len(series), width))
-    present = np.zeros((len(series), width), np.int8)
-    values[rows, columns] = readings["value"].to_numpy()
-    present[rows, columns] = 1
-    total, count = values.copy(), present.copy()
-    for lag in range(1, RUNNING_HOURS):
-        total[:, lag:] += values[:, :-lag]
-        count[:, lag:] += present[:, :-lag]
+    total = np.zeros((len(series), width))
+    count = np.zeros((len(series), width), np.int8)
+    total[rows, columns] = readings["value"].to_numpy()
+    count[rows, columns] = 1
+    for sums in (total, count):
+        # Sums over one hour become sums over two, four and eight.
+        for lag in (1, 2, 4):
+            sums[:, lag:] = sums[:, lag:] + sums[:, :-lag]
     means = np.where(count >= RUNNING_VALID, total / np.maximum(count, 1), -np.inf)
-    dates = calendar.dates.slice(origin, width)
-    starts = np.flatnonzero(np.r_[True, dates.to_numpy()[1:] != dates.to_numpy()[:-1]])
+    dates = calendar.dates.slice(origin, width).to_physical().to_numpy()
+    starts = np.flatnonzero(np.r_[True, dates[1:] != dates[:-1]])
     maxima = np.maximum.reduceat(means, starts, axis=1)
     windows = np.add.reduceat(np.isfinite(means).astype(np.int16), starts, axis=1)
     row, column = np.nonzero(windows >= RUNNING_WINDOWS)
-    return series[row].with_columns(
-        dates.gather(starts).gather(column).alias("date"),
-        pl.Series("max_8h_mean", maxima[row, column]),
+    return pl.DataFrame(
+        {
+            "group": series[row] * _DATES + dates[starts][column],
+            "max_8h_mean": maxima[row, column],
+        }
     )
 
 
@@ -292,9 +325,8 @@ def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFr
             who_2021_exceeded=pl.when("valid").then(compared > guideline),
         )
         .with_columns(aqi_category=aqi_category(pl.col("aqi")))
-        .join(_units(), on="parameter", how="left")
+        .join(_units(), on="parameter", how="left", maintain_order="left")
         .select(DAILY_SCHEMA.names())
-        .sort("network", "station_id", "parameter", "date")
         .collect()
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -316,3 +317,18 @@ def test_real_recording_gives_the_plain_means_of_its_hours(
         assert found[key]["hours_present"] == len(values)
         if found[key]["hours_valid"] == len(values):
             assert found[key]["mean"] == pytest.approx(fmean(values), abs=1e-9)
+
+
+def test_the_same_readings_give_the_same_bits(clean_environment: None) -> None:
+    """However the work is spread over threads: a rerun must not change the last digit of a row."""
+    dice = np.random.default_rng(5)
+    hours = 24 * 400
+    frame = pl.concat(
+        hourly(dice.lognormal(3, 1, hours).tolist(), station=f"s{number}") for number in range(40)
+    )
+    days = (FIRST, (MIDNIGHT + hours * HOUR).date())
+    shuffled = frame.sample(fraction=1.0, shuffle=True, seed=7)
+    for rows in (frame, shuffled):
+        once = daily_averages(rows, {}, days)
+        for _ in range(5):
+            assert daily_averages(rows, {}, days).equals(once)
