@@ -52,7 +52,9 @@ def _processes_of(folder: Path) -> list[psutil.Process]:
 def _gone(processes: list[psutil.Process]) -> bool:
     """Ended; a zombie only waits for the init process of the machine."""
     _, alive = psutil.wait_procs(processes, timeout=5)
-    return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+    return _gone(alive)
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
@@ -67,12 +69,16 @@ def _sockets_in_tmp(ports: set[int]) -> list[Path]:
 
 
 def _listening_ports(processes: list[psutil.Process]) -> set[int]:
-    return {
-        connection.laddr.port
-        for process in processes
-        for connection in process.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    ports = set()
+    for process in processes:
+        # A database's helper may have ended since it was listed.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            ports |= {
+                connection.laddr.port
+                for connection in process.net_connections(kind="tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return ports
 
 
 # -------------------------------------------------------------------------------------------- S3
