@@ -12,6 +12,7 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_resources.tables import FORECASTS, HOURLY_READINGS
 from aq_science.parameters import PARAMETERS
+from aq_science.readings import SERIES
 from aq_science.windows import Window
 
 _RANGE_START, _RANGE_END = (
@@ -121,10 +122,8 @@ def bad_readings(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     units = {name: p.unit for name, p in PARAMETERS.items()}
     parameter = pl.col("parameter")
     hour = pl.col("hour")
-    # One integer for station, parameter and hour, since a struct takes five times as long.
-    series = pl.col("station_id").to_physical().cast(pl.Int64) * 64
-    series = series + parameter.to_physical().cast(pl.Int64)
-    number = series * (1 << 24) + hour.dt.epoch("s") // 3600
+    # The key as one integer, since a struct takes five times as long.
+    number = SERIES * (1 << 24) + hour.dt.epoch("s") // 3600
     return {
         "unique_hours": frame.filter(number.is_duplicated() | (hour != hour.dt.truncate("1h"))),
         "plausible_ranges": frame.filter(

@@ -22,6 +22,14 @@ FLAG = pl.Enum(FLAGS)
 
 KEY = ("station_id", "parameter", "hour")
 
+# Station and parameter in one integer, which compares and groups faster than the two columns.
+# Good within a process alone: categories are numbered as they are met.
+PARAMETER_SLOTS = 64
+SERIES = (
+    pl.col("station_id").to_physical().cast(pl.Int64) * PARAMETER_SLOTS
+    + pl.col("parameter").to_physical().cast(pl.Int64)
+).alias("series")
+
 VERSION_SCHEMA = pl.Schema(
     {
         "station_id": pl.Categorical(),
