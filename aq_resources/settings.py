@@ -7,10 +7,10 @@ every variable; a test holds that table against these classes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
 from aq_science.units import EU_REFERENCE_C
@@ -70,6 +70,35 @@ class Settings(EnvironmentSettings):
     gas_reference_celsius: float = Field(
         EU_REFERENCE_C, description="Reference for ppm to µg/m³: 20 (EU) or 25 (US EPA)"
     )
+
+    sensors: bool = Field(
+        default=True, description="Whether sensors and schedules start switched on"
+    )
+    look_back_hours: int = Field(
+        6, ge=0, description="An hourly refresh also pulls the UTC day of this many hours ago"
+    )
+    revisit_days: Annotated[tuple[int, ...], NoDecode] = Field(
+        (1, 3, 7, 30), description="Days after a day's end at which it is pulled again"
+    )
+    late_days_per_tick: int = Field(
+        10, ge=1, description="Days that `late_data` asks for at once, by network"
+    )
+    clock: str = Field(
+        "", description="Simulated time, as `aq sandbox --speed` prints it; default the real one"
+    )
+
+    @field_validator("revisit_days", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            days = sorted({int(part) for part in value.split(",") if part.strip()})
+        except ValueError:
+            raise ValueError(f"must be days such as 1,3,7,30, not {value!r}") from None
+        if days and days[0] < 1:
+            raise ValueError("days count from 1, the day after")
+        return tuple(days)
 
     @field_validator("home")
     @classmethod
