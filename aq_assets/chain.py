@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from aq_assets.checks import build_checks
-from aq_assets.daily_averages import build_daily_averages
+from aq_assets.daily_averages import Condition, build_daily_averages
+from aq_assets.forecast_scores import build_forecast_scores
 from aq_assets.forecasts import build_forecast_models, build_forecasts
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
@@ -14,16 +15,17 @@ from aq_assets.stations import build_stations
 from aq_resources.network_settings import NetworkConfig
 
 
-def build_chain(config: NetworkConfig) -> dg.Definitions:
-    """Definitions of one network."""
+def build_chain(config: NetworkConfig, daily_condition: Condition | None = None) -> dg.Definitions:
+    """Definitions of one network; ``daily_condition`` says when its averages follow by themselves."""
     return dg.Definitions(
         assets=[
             build_stations(config),
             build_raw_pulls(config),
             build_hourly_readings(config),
-            build_daily_averages(config),
+            build_daily_averages(config, daily_condition),
             build_forecast_models(config),
             build_forecasts(config),
+            build_forecast_scores(config),
         ],
         asset_checks=build_checks(config),
         jobs=build_jobs(config),

@@ -8,18 +8,23 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.common import PLATFORM, daily_partitions, hourly_partitions, table_metadata
+from aq_assets.freshness import allowed_silence, newest_hour
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_resources.tables import FORECASTS, HOURLY_READINGS
+from aq_science.freshness import age_of_readings, is_recent
 from aq_science.parameters import PARAMETERS
 from aq_science.readings import SERIES
-from aq_science.windows import Window
+from aq_science.windows import HOUR, Window
 
 _RANGE_START, _RANGE_END = (
     "dagster/asset_partition_range_start",
     "dagster/asset_partition_range_end",
 )
 _PARTITION = "dagster/partition"
+
+# The one check on the present, not on the run's days.
+NEWEST_HOUR = "newest_hour_is_recent"
 
 
 def run_window(
@@ -41,8 +46,10 @@ def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     return [
         _raw_pull_checks(config),
         _hourly_checks(config),
+        _recency_check(config),
         _daily_checks(config),
         _forecast_checks(config),
+        _score_checks(config),
     ]
 
 
@@ -113,6 +120,42 @@ def _hourly_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
             )
 
     return hourly_checks
+
+
+def _recency_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "hourly_readings"])
+    allowed = allowed_silence(config)
+
+    @dg.asset_check(
+        asset=key,
+        name=NEWEST_HOUR,
+        description=(
+            "The newest expected day is there and its newest hour with a reading ended at most "
+            f"{config.silent_after_hours} h ago. Looks at the newest day, whatever the run's days."
+        ),
+        required_resource_keys={PLATFORM},
+    )
+    def newest_hour_is_recent(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        now = platform.now()
+        files = platform.files.day_files(config.name, "hourly_readings")
+        days = files.days()
+        newest = newest_hour(files, days)
+        metadata: dict[str, Any] = {
+            "expected_day": (now - allowed).date().isoformat(),
+            "newest_day": days[-1].isoformat() if days else "none",
+            "newest_hour": f"{newest:%Y-%m-%d %H:%M}Z" if newest else "none",
+        }
+        if newest is not None:
+            metadata["hours_old"] = age_of_readings(newest, now) / HOUR
+        return dg.AssetCheckResult(
+            passed=is_recent(newest, now, allowed),
+            # Old readings are no worse than none: whatever builds on them may go on.
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=metadata,
+        )
+
+    return newest_hour_is_recent
 
 
 def bad_readings(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -241,6 +284,49 @@ def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
         yield _result(key, "both_horizons", lonely)
 
     return forecast_checks
+
+
+def _score_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "forecast_scores"])
+    partitions = daily_partitions(config)
+    # Rounding may put equal errors the other way round.
+    rules = {
+        "consistent_errors": (
+            "n >= 1 and rmse >= mae >= |bias|; skill is at most 1.",
+            (
+                "NOT coalesce(n >= 1 AND mae >= 0 AND rmse >= mae * (1 - 1e-9) AND "
+                "mae >= abs(bias) * (1 - 1e-9), false) OR mae_persistence < 0 OR skill > 1"
+            ),
+        ),
+        "consistent_coverage": (
+            "0 <= coverage_80 <= coverage_95 <= 1.",
+            (
+                "NOT coalesce(0 <= coverage_80 AND coverage_80 <= coverage_95 AND "
+                "coverage_95 <= 1, false)"
+            ),
+        ),
+    }
+
+    @dg.multi_asset_check(
+        name=f"{config.name}_forecast_scores_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=key, description=text)
+            for name, (text, _) in rules.items()
+        ],
+        required_resource_keys={PLATFORM},
+    )
+    def score_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        where, bounds = _where(run_window(context.run.tags, partitions), "date")
+        for name, (_, broken) in rules.items():
+            bad = platform.warehouse.read(
+                f"SELECT * EXCLUDE (network) FROM {config.name}.forecast_scores "
+                f"WHERE {where} AND ({broken}) LIMIT 20",
+                bounds,
+            )
+            yield _result(key, name, bad)
+
+    return score_checks
 
 
 def _result(key: dg.AssetKey, name: str, bad: pl.DataFrame) -> dg.AssetCheckResult:

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.freshness import freshness_policy
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
 from aq_resources.progress import report
@@ -19,6 +20,9 @@ OWNER = "team:air-quality"
 PLATFORM = "platform"
 FILES = "s3_io_manager"
 TABLES = "duckdb_io_manager"
+
+# What every hour brings, so that its absence means something.
+_HOURLY = frozenset({"raw_pulls", "hourly_readings", "daily_averages", "forecasts"})
 
 # The whole range of a backfill is one run; the assets work through it in chunks.
 ONE_RUN = dg.BackfillPolicy.single_run()
@@ -72,6 +76,7 @@ def described(
         "required_resource_keys": {PLATFORM},
         "metadata": metadata,
         "tags": {"network": config.name},
+        "freshness_policy": freshness_policy(config) if name in _HOURLY else None,
     }
 
 

@@ -28,6 +28,8 @@ from aq_resources.tables import DAILY_AVERAGES
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
 from aq_science.windows import Window
 
+Condition = dg.AutomationCondition[dg.AssetKey]
+
 _READ = ("network", "station_id", "parameter", "hour", "value", "flag")
 _PLOTTED = "pm25"
 _SHOWN = (
@@ -45,7 +47,9 @@ _SHOWN = (
 )
 
 
-def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
+def build_daily_averages(
+    config: NetworkConfig, condition: Condition | None = None
+) -> dg.AssetsDefinition:
     """``<network>/daily_averages``: one row a station, parameter and local day."""
 
     @dg.asset(
@@ -59,6 +63,7 @@ def build_daily_averages(config: NetworkConfig) -> dg.AssetsDefinition:
         ),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,
+        automation_condition=condition,
         ins={
             "hourly_readings": dg.AssetIn(
                 [config.name, "hourly_readings"],

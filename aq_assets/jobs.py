@@ -1,4 +1,4 @@
-"""Jobs: the hourly refresh of a network, and its forecasts."""
+"""Jobs: the hourly refresh of a network, its forecasts and their scores."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
             description="Pull and clean the run's UTC days, stations first.",
         ),
         dg.define_asset_job(
+            f"{name}_readings",
+            selection(config, "raw_pulls", "hourly_readings"),
+            description="Pull and clean the run's UTC days.",
+        ),
+        dg.define_asset_job(
             f"{name}_daily",
             selection(config, "daily_averages"),
             description="Average the run's local days from the readings there are.",
@@ -42,5 +47,13 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
             f"{name}_forecast",
             selection(config, "forecasts"),
             description="Forecast the two hours after each of the run's issue times.",
+        ),
+        dg.define_asset_job(
+            f"{name}_nightly",
+            selection(config, "stations", "forecast_scores"),
+            description=(
+                "Describe the stations again, and score the forecasts issued on the run's days "
+                "against what then came."
+            ),
         ),
     ]

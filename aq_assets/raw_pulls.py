@@ -26,6 +26,9 @@ from aq_resources.raw_pulls import RawAnswer
 from aq_resources.tables import RAW_PULLS
 from aq_science.windows import Window
 
+# Metadata of every day that was pulled.
+PULLED_AT, UNANSWERED = "pulled_at", "unanswered"
+
 # Answers listed in the UI; the others are counted.
 _SHOWN = 20
 
@@ -44,6 +47,7 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
         ),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,
+        pool=config.name,
         description=(
             f"Answers of {title(config)} as they came, append-only; an answer identical to the "
             "last one is not stored again."
@@ -54,7 +58,12 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
         window = window_of(context)
         tally = PullTally(window, Progress(context, window), len(config.stations))
         pulls = platform.client(config.name).pull(window)
-        return AnswerStream(tally.answers(pulls), tally.metadata)
+        return AnswerStream(
+            tally.answers(pulls),
+            tally.metadata,
+            # What `late_data` goes by: when each day was last asked for, and whether in vain.
+            lambda: {PULLED_AT: platform.now().timestamp(), UNANSWERED: tally.unanswered},
+        )
 
     return raw_pulls
 
@@ -92,6 +101,11 @@ class PullTally:
                     self.progress(part)
         if self.failures and not succeeded:
             raise worst(self.failures)
+
+    @property
+    def unanswered(self) -> int:
+        """Stations that another try may bring; a permanent failure waits for somebody's mend."""
+        return sum(isinstance(failure, TransientFailure) for failure in self.failures.values())
 
     def metadata(self) -> dict[str, Any]:
         """What to show beside the materialization."""

@@ -25,6 +25,7 @@ def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
             schema=STATIONS.schema,
             columns=STATIONS.columns,
         ),
+        pool=config.name,
         description=f"Stations of {title(config)}: name, position, time zone, what they measure.",
     )
     def stations(context: dg.AssetExecutionContext) -> pl.DataFrame:

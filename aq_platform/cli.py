@@ -96,6 +96,9 @@ def up(
     sandbox: Annotated[bool, typer.Option(help="Take readings from the local sandbox")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the UI")] = 3000,
+    read_only_port: Annotated[
+        int | None, typer.Option(help="Port of a second UI in which nothing can be changed")
+    ] = None,
 ) -> None:
     """Start the Dagster UI and daemon; Ctrl-C stops both."""
     from aq_platform.up import serve_platform
@@ -105,10 +108,24 @@ def up(
         if sandbox:
             with running_sandbox(SandboxConfig(stations=SANDBOX_STATIONS)) as server:
                 _point_at_sandbox(server.environment)
-                code = serve_platform(_checked_platform(), host, port, out)
+                code = serve_platform(_checked_platform(), host, port, out, read_only_port)
         else:
-            code = serve_platform(_checked_platform(), host, port, out)
+            code = serve_platform(_checked_platform(), host, port, out, read_only_port)
     raise typer.Exit(code)
+
+
+@app.command()
+def prepare() -> None:
+    """Bring Dagster's instance up to date and set its pools' limits; `aq up` sets those itself."""
+    from aq_platform.instance import open_instance, set_pool_limits
+
+    with _readable_errors():
+        platform = _platform()
+        with open_instance(platform.settings) as instance:
+            instance.upgrade(lambda line: out.print(line, highlight=False, markup=False))
+            set_pool_limits(instance, platform.networks.values())
+        for config in platform.networks.values():
+            out.print(f"{config.name}: {config.concurrent_pulls} pulls at once", highlight=False)
 
 
 @app.command()
@@ -197,13 +214,18 @@ def sandbox(
     now: Annotated[
         str | None, typer.Option(help="Fixed time (ISO 8601); default the real one")
     ] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Let the time run from --now, this many times faster")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one")] = 8600,
 ) -> None:
     """Run the local networks alone; prints the settings that point the platform at them."""
-    from aq_sandbox.server import SandboxConfig, environment, serve
+    from aq_sandbox.server import SandboxConfig, serve
 
     with _readable_errors():
+        if speed is not None and now is None:
+            raise SettingsError("--speed needs --now: the time to start from.")
         if replay is not None and not replay.is_dir():
             raise SettingsError(f"--replay {replay}: no such folder.")
         config = SandboxConfig(
@@ -213,10 +235,11 @@ def sandbox(
             fetched_by=fetched_by,
             auth=auth,
             now=None if now is None else _instant(now),
+            speed=speed,
         )
 
-        def announce(url: str) -> None:
-            for name, value in environment(url, config).items():
+        def announce(url: str, environment: dict[str, str]) -> None:
+            for name, value in environment.items():
                 print(f"export {name}={value}")
             print(f"# sandbox ready at {url}; Ctrl-C stops it", flush=True)
 

@@ -11,6 +11,8 @@ from aq_assets.chain import build_chain
 from aq_assets.common import FILES, PLATFORM, TABLES
 from aq_resources.io_managers import DuckDBIOManager
 from aq_resources.platform import Platform
+from aq_sensors.automation import daily_condition
+from aq_sensors.definitions import build_sensors
 
 
 def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definitions:
@@ -22,7 +24,10 @@ def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definit
     with warnings.catch_warnings():
         # Single-run backfills and look-back mappings are young but documented features.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        chains = [build_chain(config) for config in platform.networks.values()]
+        chains = [
+            build_chain(config, daily_condition(config.name, platform.settings.revisit_days))
+            for config in platform.networks.values()
+        ]
     own = dg.Definitions(
         resources={
             PLATFORM: dg.ResourceDefinition.hardcoded_resource(platform),
@@ -35,7 +40,9 @@ def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definit
         # One process a run: steps share the warehouse's connection, and start at once.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(own, *chains)
+    assets = dg.Definitions.merge(own, *chains)
+    jobs = {job.name: job for job in assets.jobs or ()}
+    return dg.Definitions.merge(assets, build_sensors(platform, jobs))
 
 
 @dg.definitions

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aq_resources.failures import SettingsError
-from aq_resources.network_settings import PROJECT_ROOT
+from aq_resources.network_settings import PROJECT_ROOT, NetworkConfig
 from aq_resources.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,6 +51,15 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.get() as instance:
         _end_orphans(instance)
         yield instance
+
+
+def set_pool_limits(instance: dg.DagsterInstance, networks: Iterable[NetworkConfig]) -> None:
+    """Bound the queue's runs that ask a network at once; the pool has the network's name.
+
+    Set before the daemon starts: it takes a pool without a limit for an unbounded one.
+    """
+    for config in networks:
+        instance.event_log_storage.set_concurrency_slots(config.name, config.concurrent_pulls)
 
 
 def process_tag() -> str:

@@ -19,7 +19,7 @@ from types import FrameType
 import yaml
 from rich.console import Console
 
-from aq_platform.instance import prepare_home
+from aq_platform.instance import open_instance, prepare_home, set_pool_limits
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import networks_path
 from aq_resources.platform import Platform
@@ -33,10 +33,18 @@ _SOCKET = "code.sock"
 Children = dict[str, subprocess.Popen[bytes]]
 
 
-def serve_platform(platform: Platform, host: str, port: int, console: Console) -> int:
-    """Run the three until one ends or a signal comes; returns the exit code."""
-    _refuse_taken_port(host, port)
+def serve_platform(
+    platform: Platform, host: str, port: int, console: Console, read_only_port: int | None = None
+) -> int:
+    """Run the children until one ends or a signal comes; returns the exit code."""
+    _refuse_taken_port(host, port, "--port")
+    if read_only_port == port:
+        raise SettingsError("--read-only-port must differ from --port: they are two servers.")
+    if read_only_port is not None:
+        _refuse_taken_port(host, read_only_port, "--read-only-port")
     home = prepare_home(platform.settings)
+    with open_instance(platform.settings) as instance:
+        set_pool_limits(instance, platform.networks.values())
     stop = threading.Event()
     # Sockets allow short paths only, which AQ_HOME need not be.
     with tempfile.TemporaryDirectory(prefix="aq-") as folder, _on_signal(stop):
@@ -44,7 +52,9 @@ def serve_platform(platform: Platform, host: str, port: int, console: Console) -
         try:
             url = f"http://{host}:{port}"
             console.print(f"Starting the Dagster UI at {url} …")
-            for name, command in _commands(Path(folder), host, port).items():
+            if read_only_port is not None:
+                console.print(f"For looking only: http://{host}:{read_only_port}")
+            for name, command in _commands(Path(folder), host, port, read_only_port).items():
                 children[name] = subprocess.Popen(
                     [sys.executable, "-m", *command, "--log-level", "warning"],
                     env=_environment(platform, home),
@@ -60,7 +70,7 @@ def serve_platform(platform: Platform, host: str, port: int, console: Console) -
             _stop(children)
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
+def _refuse_taken_port(host: str, port: int, option: str) -> None:
     """Fail at once: another server there would be taken for ours."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,22 +79,28 @@ def _refuse_taken_port(host: str, port: int) -> None:
         except OSError as error:
             raise SettingsError(
                 f"Cannot listen on {host}:{port} ({error.strerror}). Stop what runs there, or "
-                "choose another port with --port."
+                f"choose another port with {option}."
             ) from error
 
 
-def _commands(folder: Path, host: str, port: int) -> dict[str, list[str]]:
-    """One code server for both: each would otherwise start, and restart, one of its own."""
+def _commands(
+    folder: Path, host: str, port: int, read_only_port: int | None
+) -> dict[str, list[str]]:
+    """One code server for all: each would otherwise start, and restart, one of its own."""
     address = str(folder / _SOCKET)
     workspace = folder / "workspace.yaml"
     server = {"socket": address, "location_name": _LOCATION}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     code = ["code-server", "start", "-s", address, "-m", _MODULE, "--location-name", _LOCATION]
-    return {
+    webserver = ["dagster_webserver", "-h", host, "-w", str(workspace), "-p"]
+    commands = {
         "code server": ["dagster", *code, "--use-python-environment-entry-point"],
         "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
-        "webserver": ["dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace)],
+        "webserver": [*webserver, str(port)],
     }
+    if read_only_port is not None:
+        commands["read-only webserver"] = [*webserver, str(read_only_port), "--read-only"]
+    return commands
 
 
 def _environment(platform: Platform, home: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -39,10 +39,15 @@ def _no_details(_frame: pl.DataFrame) -> Mapping[date, Metadata]:
 
 @dataclass
 class AnswerStream:
-    """Raw answers as they arrive. ``summary`` is asked for metadata after the last one."""
+    """Raw answers as they arrive.
+
+    After the last one ``details`` is asked for the metadata of every partition, ``summary`` for
+    that of the run as a whole.
+    """
 
     answers: Iterator[RawAnswer]
     summary: Callable[[], Metadata] = _none
+    details: Callable[[], Metadata] = _none
 
 
 @dataclass
@@ -76,7 +81,11 @@ class DayFiles:
     def scan(self, window: Window) -> pl.LazyFrame:
         """Rows of the days that ``window`` touches, as far as they were ever materialized."""
         present = set(self.days())
-        found = [self.store.uri(self.key(day)) for day in window.dates if day in present]
+        return self.scan_days([day for day in window.dates if day in present])
+
+    def scan_days(self, days: Sequence[date]) -> pl.LazyFrame:
+        """Rows of days that have a file."""
+        found = [self.store.uri(self.key(day)) for day in days]
         if not found:
             return self.schema.to_frame().lazy()
         return pl.scan_parquet(
@@ -97,11 +106,19 @@ class DayFiles:
             )
         return missing
 
-    def days(self) -> list[date]:
-        """Days that have a file."""
-        return [
-            date.fromisoformat(name.removeprefix("date=")) for name in self.store.folders(self.root)
-        ]
+    def newest_hour(self, files: int = 7) -> datetime | None:
+        """Start of the newest hour that has a value, in the newest ``files`` files; else None."""
+        for day in sorted(self.days(), reverse=True)[:files]:
+            hours = self.scan(Window.of_days(day, day)).filter(pl.col("value").is_not_null())
+            newest = hours.select(pl.col("hour").max()).collect().item()
+            if isinstance(newest, datetime):
+                return newest
+        return None
+
+    def days(self, since: date | None = None) -> list[date]:
+        """Days that have a file, in order; with ``since``, from that day on."""
+        names = self.store.folders(self.root, f"date={since - DAY}" if since is not None else "")
+        return [date.fromisoformat(name.removeprefix("date=")) for name in names]
 
 
 def file_name(asset: str) -> str:
@@ -133,7 +150,9 @@ class S3IOManager(dg.IOManager):
         network, name = context.asset_key.path
         if isinstance(obj, AnswerStream):
             metadata = self._write_answers(network, obj)
-            _attach(context, {}, {**obj.summary(), **metadata})
+            details = obj.details()
+            days = dict.fromkeys(context.asset_partition_keys, details)
+            _attach(context, days, {**obj.summary(), **metadata})
         elif isinstance(obj, FrameStream):
             self._write_frames(context, network, name, obj)
         else:

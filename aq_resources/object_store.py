@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import tempfile
 import time
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
 
+import tenacity
+
 from aq_resources.failures import PermanentFailure, TransientFailure
 
 # Keys that begin so are unfinished local writes; no listing shows them.
 _UNFINISHED = ".unfinished-"
 _ABANDONED_SECONDS = 3600.0
+_log = logging.getLogger(__name__)
 
 
 class ObjectStore(Protocol):
@@ -115,12 +119,25 @@ class LocalObjectStore:
 
 
 class S3ObjectStore:
-    """Objects below ``s3://bucket/prefix``; a PUT is atomic by the protocol."""
+    """Objects below ``s3://bucket/prefix``; a PUT is atomic by the protocol.
 
-    def __init__(self, bucket: str, prefix: str, endpoint_url: str | None) -> None:
+    A write that S3 cannot take just now is tried again for ``patience`` seconds: what it holds was
+    pulled and worked out already. Reads fail soon, since sensors and people wait for them.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str, endpoint_url: str | None, patience: float = 0.0
+    ) -> None:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.endpoint_url = endpoint_url
+        self._patiently = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(patience),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=5.0),
+            retry=tenacity.retry_if_exception_type(TransientFailure),
+            before_sleep=_say_once,
+            reraise=True,
+        )
 
     @cached_property
     def client(self) -> Any:
@@ -131,10 +148,14 @@ class S3ObjectStore:
 
     def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
         condition = {} if overwrite else {"IfNoneMatch": "*"}
-        with self._explained(key):
-            self.client.put_object(
-                Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition
-            )
+
+        def once() -> None:
+            with self._explained(key):
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition
+                )
+
+        self._patiently(once)
 
     def get(self, key: str) -> bytes:
         with self._explained(key):
@@ -157,8 +178,11 @@ class S3ObjectStore:
         return True
 
     def delete(self, key: str) -> None:
-        with self._explained(key):
-            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+        def once() -> None:
+            with self._explained(key):
+                self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+        self._patiently(once)
 
     def keys(self, prefix: str) -> list[str]:
         found = self._pages(prefix.rstrip("/") + "/")
@@ -248,11 +272,13 @@ def s3_options(endpoint_url: str | None) -> dict[str, str]:
     return options
 
 
-def open_object_store(url: str, s3_endpoint_url: str | None = None) -> ObjectStore:
+def open_object_store(
+    url: str, s3_endpoint_url: str | None = None, patience: float = 0.0
+) -> ObjectStore:
     """The store at ``file:///folder`` or ``s3://bucket/prefix``. Opens no connection yet."""
     parts = urlparse(url)
     if parts.scheme == "s3":
-        return S3ObjectStore(parts.netloc, parts.path.strip("/"), s3_endpoint_url)
+        return S3ObjectStore(parts.netloc, parts.path.strip("/"), s3_endpoint_url, patience)
     return LocalObjectStore(Path(unquote(parts.path)))
 
 
@@ -270,6 +296,12 @@ def _holds_object(folder: str) -> bool:
             _holds_object(entry.path) if entry.is_dir() else not entry.name.startswith(_UNFINISHED)
             for entry in entries
         )
+
+
+def _say_once(state: tenacity.RetryCallState) -> None:
+    """Tell whoever watches why nothing seems to happen."""
+    if state.attempt_number == 1 and state.outcome is not None:
+        _log.warning("%s. Trying again for a while.", state.outcome.exception())
 
 
 def _code(error: Any) -> str:

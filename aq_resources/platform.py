@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
+from aq_resources.clock import Clock, open_clock, system_clock
 from aq_resources.io_managers import S3IOManager
 from aq_resources.network_settings import NetworkConfig, load_networks, networks_path
 from aq_resources.networks import create_client, known_networks
@@ -15,11 +15,6 @@ from aq_resources.object_store import ObjectStore, open_object_store
 from aq_resources.settings import Settings
 from aq_resources.tables import FORECAST_MODELS_SCHEMA, HOURLY_READINGS
 from aq_resources.warehouse import Warehouse, WarehouseLocation
-
-
-def system_clock() -> datetime:
-    """The present instant, UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass
@@ -31,14 +26,15 @@ class Platform:
 
     settings: Settings
     networks: dict[str, NetworkConfig]
-    now: Callable[[], datetime] = system_clock
+    now: Clock = system_clock
     _clients: dict[str, NetworkClient] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls, now: Callable[[], datetime] = system_clock) -> Platform:
-        """The platform as the environment's settings describe it."""
+    def from_environment(cls, now: Clock | None = None) -> Platform:
+        """The platform as the environment's settings describe it; ``now`` replaces AQ_CLOCK."""
         settings = Settings()
-        return cls(settings, load_networks(networks_path(settings.networks), known_networks()), now)
+        networks = load_networks(networks_path(settings.networks), known_networks())
+        return cls(settings, networks, now or open_clock(settings.clock))
 
     def client(self, network: str) -> NetworkClient:
         """The network's client, shared by everything in this process."""
@@ -48,7 +44,10 @@ class Platform:
 
     @cached_property
     def object_store(self) -> ObjectStore:
-        return open_object_store(self.settings.object_store_url, self.settings.s3_endpoint_url)
+        settings = self.settings
+        return open_object_store(
+            settings.object_store_url, settings.s3_endpoint_url, settings.patience_seconds
+        )
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -60,7 +59,8 @@ class Platform:
                 data_path,
                 any(url.startswith("s3://") for url in (data_path, settings.object_store_url)),
                 settings.s3_endpoint_url,
-            )
+            ),
+            settings.patience_seconds,
         )
 
     @cached_property

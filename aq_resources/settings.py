@@ -61,6 +61,9 @@ class Settings(EnvironmentSettings):
     http_timeout_seconds: float = Field(30.0, gt=0, description="Time-out of one request")
     http_attempts: int = Field(5, ge=1, description="Tries at one request before it fails")
     http_concurrency: int = Field(4, ge=1, description="Requests under way at once to a network")
+    patience_seconds: float = Field(
+        90.0, ge=0, description="How long a write that S3 or Postgres cannot take is tried again"
+    )
     chunk_days: int = Field(
         31, ge=1, description="Days worked on at once in a long range: bounds memory"
     )

@@ -12,6 +12,7 @@ from polars._typing import PolarsDataType
 
 from aq_science.averages import DAILY_SCHEMA
 from aq_science.forecast_common import MODEL_SCHEMA
+from aq_science.forecast_scores import SCORES_SCHEMA
 from aq_science.indices import CATEGORY
 from aq_science.readings import HOURLY_SCHEMA, INSTANT, PARAMETER, UNIT
 
@@ -189,12 +190,35 @@ FORECASTS = Table(
     protected="mode = 'live'",
 )
 
+FORECAST_SCORES = Table(
+    SCORES_SCHEMA,
+    ("network", "station_id", "parameter", "horizon", "date", "mode"),
+    {
+        "network": "Network",
+        "station_id": "Station within the network",
+        "parameter": "Canonical parameter",
+        "horizon": "1 or 2, as in `forecasts`",
+        "date": "UTC day on which the forecasts were issued (`issued_for`)",
+        "mode": "`live` or `hindcast`, as in `forecasts`",
+        "n": "Forecasts with a value whose hour has a valid reading; at least 1",
+        "mae": "Mean absolute error",
+        "rmse": "Root mean square error",
+        "bias": "Mean of forecast minus reading",
+        "mae_persistence": "Mean absolute error of the last valid reading, where it is recent",
+        "skill": "1 - mae / mae_persistence over the hours that have both; null if undefined",
+        "coverage_80": "Share of the readings within the 80 % interval, 0..1",
+        "coverage_95": "Share of the readings within the 95 % interval, 0..1",
+    },
+    window="date",
+)
+
 FORECAST_MODELS_SCHEMA = MODEL_SCHEMA
 
 WAREHOUSE_TABLES = {
     "stations": STATIONS,
     "daily_averages": DAILY_AVERAGES,
     "forecasts": FORECASTS,
+    "forecast_scores": FORECAST_SCORES,
 }
 
 _SQL_TYPES: dict[type[pl.DataType], str] = {

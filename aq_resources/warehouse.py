@@ -100,22 +100,15 @@ class _Conflict(_Busy):
     """Somebody else changed the table in the meantime: another try may be the faster one."""
 
 
-def _hopeless(state: tenacity.RetryCallState) -> bool:
-    """Whether to give up: on a conflict as late as on a lock, else after some tries.
-
-    DuckLake lets one of the writers that change a table at once commit; a crowd of them makes one
-    lose many times in a row.
-    """
-    if state.outcome is not None and isinstance(state.outcome.exception(), _Conflict):
-        return (state.seconds_since_start or 0.0) > LOCK_SECONDS
-    return state.attempt_number >= CONFLICT_ATTEMPTS
-
-
 class Warehouse:
-    """One process's way to the tables; the connection opens at first use."""
+    """One process's way to the tables; the connection opens at first use.
 
-    def __init__(self, location: WarehouseLocation) -> None:
+    A write that the catalog or S3 cannot take just now is tried again for ``patience`` seconds.
+    """
+
+    def __init__(self, location: WarehouseLocation, patience: float = 0.0) -> None:
         self.location = location
+        self._patience = patience
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._thread_lock = threading.RLock()
         self._ready: set[tuple[str, str]] = set()
@@ -428,11 +421,22 @@ class Warehouse:
                     raise
 
         tenacity.Retrying(
-            stop=_hopeless,
+            stop=self._hopeless,
             wait=tenacity.wait_random_exponential(multiplier=0.05, max=5.0),
             retry=tenacity.retry_if_exception_type(_Busy),
             reraise=True,
         )(once)
+
+    def _hopeless(self, state: tenacity.RetryCallState) -> bool:
+        """Whether to give up: on a conflict as late as on a lock, else after patience and tries.
+
+        DuckLake lets one of the writers that change a table at once commit; a crowd of them makes
+        one lose many times in a row.
+        """
+        waited = state.seconds_since_start or 0.0
+        if state.outcome is not None and isinstance(state.outcome.exception(), _Conflict):
+            return waited > LOCK_SECONDS
+        return state.attempt_number >= CONFLICT_ATTEMPTS and waited >= self._patience
 
     def _roll_back(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:

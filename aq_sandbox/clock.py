@@ -47,6 +47,11 @@ class SandboxClock:
             "speed": 1.0 if reference is None else reference.speed,
         }
 
+    def shared(self) -> str:
+        """What gives another process the same time: real instant, this clock's, and the speed."""
+        speed = self.describe()["speed"]
+        return f"{datetime.now(UTC).isoformat()}/{self.now().isoformat()}/{speed}"
+
 
 def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -29,7 +29,6 @@ __all__ = [
     "RunningSandbox",
     "SandboxConfig",
     "create_app",
-    "environment",
     "running_sandbox",
     "serve",
 ]
@@ -69,11 +68,13 @@ def create_app(config: SandboxConfig) -> Starlette:
     return app
 
 
-def environment(base_url: str, config: SandboxConfig) -> dict[str, str]:
-    """Every network's settings that point the platform at a sandbox."""
+def environment(base_url: str, sandbox: Sandbox) -> dict[str, str]:
+    """Every network's settings that point the platform at a sandbox, and its clock if it runs."""
     settings: dict[str, str] = {}
     for network in _networks():
-        settings |= network.environment(base_url, config)
+        settings |= network.environment(base_url, sandbox.config)
+    if sandbox.config.speed is not None:
+        settings["AQ_CLOCK"] = sandbox.clock.shared()
     return settings
 
 
@@ -130,12 +131,18 @@ def _listen(host: str, port: int) -> tuple[socket.socket, str]:
     return listener, f"http://{reachable}:{listener.getsockname()[1]}"
 
 
-def serve(config: SandboxConfig, host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Run until interrupted; port 0 takes a free one. `on_ready` gets the base address."""
+def serve(
+    config: SandboxConfig, host: str, port: int, on_ready: Callable[[str, dict[str, str]], None]
+) -> None:
+    """Run until interrupted; port 0 takes a free one.
+
+    `on_ready` gets the base address and the settings that point the platform there.
+    """
     listener, url = _listen(host, port)
+    app = create_app(config)
     # uvicorn stops in good order, then raises the interrupt again.
     with listener, suppress(KeyboardInterrupt):
-        _Server(create_app(config), lambda: on_ready(url)).run([listener])
+        _Server(app, lambda: on_ready(url, environment(url, app.state.sandbox))).run([listener])
 
 
 class RunningSandbox:
@@ -143,7 +150,7 @@ class RunningSandbox:
 
     def __init__(self, url: str, sandbox: Sandbox) -> None:
         self.url = url
-        self.environment = environment(url, sandbox.config)
+        self.environment = environment(url, sandbox)
         self._sandbox = sandbox
 
     def inject(self, kind: str, **settings: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
@@ -109,6 +109,13 @@ class NetworkClient(Protocol):
 
     def pull(self, window: Window) -> Iterator[Pull]:
         """Ask for every reading in ``window``, one request after another; failures are outcomes."""
+
+    def newest_hour(self) -> datetime | None:
+        """Start of the newest complete hour with a reading, by one cheap question, asked once.
+
+        None where the network shows none of the last hours. Raises `TransientFailure` or
+        `PermanentFailure`.
+        """
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Read stored answers. Never raises for a bad record or body: it counts them."""

@@ -12,7 +12,14 @@ from aq_platform.definitions import build_defs
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_resources.settings import Settings
-from aq_resources.tables import DAILY_AVERAGES, FORECASTS, HOURLY_READINGS, STATIONS, sql_type
+from aq_resources.tables import (
+    DAILY_AVERAGES,
+    FORECAST_SCORES,
+    FORECASTS,
+    HOURLY_READINGS,
+    STATIONS,
+    sql_type,
+)
 from aq_science.windows import Window
 from tests.factories import MIDNIGHT, hourly, utc
 
@@ -23,6 +30,7 @@ TABULAR = {
     "hourly_readings": HOURLY_READINGS,
     "daily_averages": DAILY_AVERAGES,
     "forecasts": FORECASTS,
+    "forecast_scores": FORECAST_SCORES,
 }
 
 
@@ -53,7 +61,7 @@ def test_loading_opens_and_makes_nothing(repository: dg.RepositoryDefinition, ho
 
 
 def test_the_chain_is_there(nodes: dict[str, dg.AssetSpec]) -> None:
-    assert {*CHAIN, "forecast_models", "forecasts"} <= nodes.keys()
+    assert {*CHAIN, "forecast_models", "forecasts", "forecast_scores"} <= nodes.keys()
 
 
 def test_every_asset_is_described(nodes: dict[str, dg.AssetSpec]) -> None:
@@ -88,6 +96,7 @@ def test_tabular_assets_show_the_declared_columns(
         ("daily_averages", "0 0 * * *"),
         ("forecast_models", "0 0 * * *"),
         ("forecasts", "0 * * * *"),
+        ("forecast_scores", "0 0 * * *"),
     ],
 )
 def test_partitions_are_utc_from_the_start_date_and_a_range_is_one_run(
@@ -136,6 +145,22 @@ def test_daily_averages_follow_the_readings_of_the_days_around(
     assert (mapping.start_offset, mapping.end_offset) == (-1, 1)
 
 
+def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
+    repository: dg.RepositoryDefinition,
+) -> None:
+    """Persistence reaches into the day before, the last forecast into the day after."""
+    graph = repository.asset_graph
+    scores, forecasts, readings = (
+        dg.AssetKey(["airqino", name])
+        for name in ("forecast_scores", "forecasts", "hourly_readings")
+    )
+    assert graph.get(scores).parent_keys == {forecasts, readings}
+    for upstream, offsets in ((readings, (-1, 1)), (forecasts, (0, 0))):
+        mapping = graph.get_partition_mapping(scores, upstream)
+        assert isinstance(mapping, dg.TimeWindowPartitionMapping)
+        assert (mapping.start_offset, mapping.end_offset) == offsets
+
+
 @pytest.mark.parametrize(
     ("job", "names"),
     [
@@ -144,6 +169,7 @@ def test_daily_averages_follow_the_readings_of_the_days_around(
         ("airqino_daily", {"daily_averages"}),
         ("airqino_models", {"forecast_models"}),
         ("airqino_forecast", {"forecasts"}),
+        ("airqino_scores", {"forecast_scores"}),
     ],
 )
 def test_jobs(repository: dg.RepositoryDefinition, job: str, names: set[str]) -> None:
@@ -165,7 +191,8 @@ def test_checks_on_hourly_readings_block_and_the_others_tell(
     assert blocking["hourly_readings"] == {(name, True) for name in names}
     for asset, checks in blocking.items():
         assert asset == "hourly_readings" or not any(blocks for _, blocks in checks)
-    assert {"raw_pulls", "daily_averages", "forecasts"} <= blocking.keys()
+    told = {"raw_pulls", "daily_averages", "forecasts", "forecast_scores"}
+    assert told <= blocking.keys()
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,11 @@ class Platform:
     installation: Installation
     running: Running
     port: int
+    read_only_port: int
 
-    def ask(self, query: str, **variables: Any) -> Any:
+    def ask(self, query: str, *, port: int | None = None, **variables: Any) -> Any:
         answer = httpx.post(
-            f"http://127.0.0.1:{self.port}/graphql",
+            f"http://127.0.0.1:{port or self.port}/graphql",
             json={"query": query, "variables": variables},
             timeout=60,
             trust_env=False,
@@ -110,14 +111,21 @@ def wait_until(look: Callable[[], Any], seconds: float) -> Any:
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder: Path = tmp_path_factory.mktemp("up")
-    installation = Installation(folder).with_networks(
-        airqino={"start_date": days_ago(12), "stations": STATIONS}
+    installation = (
+        Installation(folder)
+        .with_networks(
+            airqino={"start_date": days_ago(12), "stations": STATIONS, "concurrent_pulls": 3}
+        )
+        # Nothing runs here but what the tests launch.
+        .with_settings(AQ_SENSORS="false")
     )
-    port = free_port()
-    running = Running(installation, "--sandbox", "--port", str(port))
+    ports = free_port(), free_port()
+    running = Running(
+        installation, "--sandbox", "--port", str(ports[0]), "--read-only-port", str(ports[1])
+    )
     try:
         running.wait_for("Ready:", READY_SECONDS)
-        yield Platform(installation, running, port)
+        yield Platform(installation, running, *ports)
     finally:
         running.end()
 
@@ -142,21 +150,22 @@ def key(name: str) -> dict[str, list[str]]:
     return {"path": ["airqino", name]}
 
 
-def launch(platform: Platform, assets: list[str], partition: str | None) -> str:
+def execution(assets: list[str], partition: str | None = None) -> dict[str, Any]:
     tags = [{"key": "dagster/partition", "value": partition}] if partition else []
-    launched = platform.ask(
-        LAUNCH_RUN,
-        params={
-            "selector": {
-                **SELECTOR,
-                "jobName": "__ASSET_JOB",
-                "assetSelection": [key(name) for name in assets],
-            },
-            "mode": "default",
-            "runConfigData": {},
-            "executionMetadata": {"tags": tags},
+    return {
+        "selector": {
+            **SELECTOR,
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [key(name) for name in assets],
         },
-    )["launchRun"]
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": tags},
+    }
+
+
+def launch(platform: Platform, assets: list[str], partition: str | None) -> str:
+    launched = platform.ask(LAUNCH_RUN, params=execution(assets, partition))["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     run_id: str = launched["run"]["runId"]
     return run_id
@@ -217,6 +226,41 @@ def test_a_backfill_and_single_runs_launched_in_the_ui_succeed(platform: Platfor
     assert span == f"span={first}..{last}"
 
 
+def test_pulls_of_a_network_share_a_pool_with_a_limit(platform: Platform) -> None:
+    pools = platform.ask(
+        "{ instance { poolConfig { poolGranularity } concurrencyLimits { concurrencyKey limit } } }"
+    )["instance"]
+    assert pools["poolConfig"]["poolGranularity"] == "run"
+    limits = {entry["concurrencyKey"]: entry["limit"] for entry in pools["concurrencyLimits"]}
+    assert limits == {"airqino": 3}
+    nodes = platform.ask("{ assetNodes { assetKey { path } pools } }")["assetNodes"]
+    pooled = {node["assetKey"]["path"][-1] for node in nodes if node["pools"] == ["airqino"]}
+    assert pooled == {"stations", "raw_pulls"}
+
+
+PERMISSIONS = "{ permissions { permission value } }"
+
+
+def test_the_second_webserver_shows_everything_and_changes_nothing(platform: Platform) -> None:
+    read_only = platform.read_only_port
+
+    def shown() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return bool(platform.ask("{ assetNodes { groupName } }", port=read_only)["assetNodes"])
+        return False
+
+    wait_until(shown, READY_SECONDS)
+
+    def allowed(port: int) -> dict[str, bool]:
+        found = platform.ask(PERMISSIONS, port=port)["permissions"]
+        return {entry["permission"]: entry["value"] for entry in found}
+
+    assert allowed(platform.port)["launch_pipeline_execution"]
+    assert not any(allowed(read_only).values())
+    refused = platform.ask(LAUNCH_RUN, port=read_only, params=execution(["stations"]))
+    assert refused["launchRun"]["__typename"] == "UnauthorizedError"
+
+
 def test_runs_of_the_command_are_in_the_same_instance(platform: Platform) -> None:
     url = platform.running.said[-1]
     assert f"http://127.0.0.1:{platform.port}" in url
@@ -246,13 +290,24 @@ def test_ctrl_c_stops_everything(platform: Platform) -> None:
         pass
 
 
-def test_a_port_in_use_ends_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--port", "--read-only-port"])
+def test_a_port_in_use_ends_the_command(tmp_path: Path, option: str) -> None:
     installation = Installation(tmp_path).with_networks(
         airqino={"start_date": days_ago(12), "stations": STATIONS}
     )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done: subprocess.CompletedProcess[str] = installation.run(
-            "up", "--sandbox", "--port", str(taken.getsockname()[1]), timeout=READY_SECONDS
+            *("up", "--sandbox", "--port", str(free_port())),
+            *(option, str(taken.getsockname()[1])),
+            timeout=READY_SECONDS,
         )
     assert done.returncode == 1
     assert "Ready" not in done.stdout
+    assert f"choose another port with {option}." in done.stderr
+
+
+def test_both_webservers_cannot_share_a_port(tmp_path: Path) -> None:
+    port = str(free_port())
+    done = Installation(tmp_path).run("up", "--sandbox", "--port", port, "--read-only-port", port)
+    assert done.returncode == 1
+    assert "--read-only-port must differ" in done.stderr

@@ -67,7 +67,7 @@ def test_taken_port_is_refused(sandbox: RunningSandbox) -> None:
 
 SERVE = """
 from aq_sandbox.server import SandboxConfig, serve
-serve(SandboxConfig(), "127.0.0.1", 0, lambda url: print(url, flush=True))
+serve(SandboxConfig(), "127.0.0.1", 0, lambda url, settings: print(url, flush=True))
 """
 
 

@@ -1,0 +1,51 @@
+"""Declarative automation: daily averages follow the hourly readings, late corrections included."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.platform import Platform
+from aq_sensors.shell import switched_on
+
+TICK_SECONDS = 30
+
+
+def look_back(revisit_days: tuple[int, ...]) -> timedelta:
+    """How far back a changed day still reaches its averages: as far as days are pulled again.
+
+    The averages of a local day read the UTC days beside it, hence the two days more.
+    """
+    return timedelta(days=max(revisit_days, default=7) + 3)
+
+
+def daily_condition(
+    network: str, revisit_days: tuple[int, ...]
+) -> dg.AutomationCondition[dg.AssetKey]:
+    """Hourly readings of a day within reach were written, and nobody is writing them now.
+
+    ``eager()`` would look at the newest day alone, and wait for days that do not exist.
+    """
+    stations = dg.AssetSelection.assets([network, "stations"])
+    return (
+        dg.AutomationCondition.in_latest_time_window(look_back(revisit_days))
+        & dg.AutomationCondition.any_deps_updated().ignore(stations).since_last_handled()
+        & ~dg.AutomationCondition.any_deps_in_progress().ignore(stations)
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("hourly readings changed")
+
+
+def build_automation(
+    platform: Platform, config: NetworkConfig
+) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that evaluates a network's condition."""
+    return dg.AutomationConditionSensorDefinition(
+        f"{config.name}_daily_averages",
+        target=dg.AssetSelection.assets([config.name, "daily_averages"]),
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=switched_on(platform),
+        description="Changed hourly readings are averaged again, up to weeks later.",
+        run_tags={"network": config.name},
+    )

@@ -1,0 +1,134 @@
+"""``<network>_forecasts``: new hourly readings are followed by the forecast of the next hours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import dagster as dg
+import msgspec
+
+from aq_resources.io_managers import HOUR_KEY
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks import network_title
+from aq_resources.platform import Platform
+from aq_science.windows import HOUR
+from aq_sensors.asks import Ask, FollowUp, follow_up
+from aq_sensors.shell import (
+    Jobs,
+    materialized,
+    outcomes,
+    read_cursor,
+    run_request,
+    run_status,
+    switched_on,
+    within,
+    write_cursor,
+)
+
+TICK_SECONDS = 10
+READ_SECONDS = 15.0
+# Issue times further back than this are no longer worth a forecast by themselves.
+LONGEST = 48 * HOUR
+_CHECKED = (dg.DagsterRunStatus.SUCCESS,)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The cursor: what was last seen of the readings, and the last issue time asked for."""
+
+    storage_id: int = 0
+    issued_for: datetime | None = None
+    model_day: date | None = None
+    asks: tuple[Ask, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The new place, what to request, and why there is nothing where there is nothing."""
+
+    place: Place
+    asks: tuple[Ask, ...] = ()
+    reason: str = ""
+
+
+def decide_forecasts(
+    place: Place, network: str, newest_hour: datetime | None, earlier: FollowUp
+) -> Decision:
+    """What to request once the readings reach ``newest_hour``.
+
+    The newest issue time comes first and alone, so that it is on time; those that passed unseen
+    follow in one run. The first issue time of a day also asks for the day's models.
+    """
+    place = msgspec.structs.replace(place, asks=earlier.open)
+    if newest_hour is None:
+        return Decision(place, earlier.again, "There are no readings yet.")
+    issue_time = newest_hour + HOUR
+    if place.issued_for is not None and issue_time <= place.issued_for:
+        return Decision(
+            place,
+            earlier.again,
+            f"The readings reach {newest_hour:%H:%M}Z, and its forecast was asked for.",
+        )
+    asks = [_ask(network, issue_time, issue_time)]
+    if place.issued_for is not None:
+        unseen = max(place.issued_for + HOUR, issue_time - LONGEST)
+        if unseen < issue_time:
+            asks.append(_ask(network, unseen, issue_time - HOUR))
+    if place.model_day is None or place.model_day < issue_time.date():
+        day = issue_time.date().isoformat()
+        asks.append(Ask(f"{network}_models", day, day, "daily"))
+    place = msgspec.structs.replace(
+        place,
+        issued_for=issue_time,
+        model_day=issue_time.date(),
+        asks=(*earlier.open, *asks),
+    )
+    return Decision(place, (*earlier.again, *asks))
+
+
+def _ask(network: str, first: datetime, last: datetime) -> Ask:
+    return Ask(
+        f"{network}_forecast", first.strftime(HOUR_KEY), last.strftime(HOUR_KEY), "new_readings"
+    )
+
+
+def build_forecasts_sensor(
+    platform: Platform, config: NetworkConfig, jobs: Jobs
+) -> dg.SensorDefinition:
+    """The sensor of one network."""
+    readings = dg.AssetKey([config.name, "hourly_readings"])
+
+    @dg.sensor(
+        name=f"{config.name}_forecasts",
+        jobs=[jobs[f"{config.name}_{job}"] for job in ("forecast", "models")],
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=switched_on(platform),
+        description=(
+            f"New hourly readings of {network_title(config.name)} are followed by the forecast of "
+            "the next hours; the first of a day also by the day's models."
+        ),
+        tags={"network": config.name},
+    )
+    def forecasts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        place = read_cursor(context.cursor, Place)
+        earlier = follow_up(place.asks, outcomes(context.instance, place.asks), platform.now())
+        seen, run_id = materialized(context.instance, readings)
+        wait = "No new hourly readings." if seen <= place.storage_id else ""
+        if not wait and (status := run_status(context.instance, run_id)) not in _CHECKED:
+            # Its blocking checks may still refuse the rows, or have refused them.
+            wait = f"The run that brought the newest hourly readings is {status.value.lower()}."
+        if wait:
+            place = msgspec.structs.replace(place, asks=earlier.open)
+            decision = Decision(place, earlier.again, wait)
+        else:
+            files = platform.files.day_files(config.name, "hourly_readings")
+            newest = within(READ_SECONDS, files.newest_hour)
+            place = msgspec.structs.replace(place, storage_id=seen)
+            decision = decide_forecasts(place, config.name, newest, earlier)
+        return dg.SensorResult(
+            run_requests=[run_request(ask, config.name) for ask in decision.asks],
+            skip_reason=None if decision.asks else decision.reason,
+            cursor=write_cursor(decision.place),
+        )
+
+    return forecasts
