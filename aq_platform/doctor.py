@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from aq_platform.demo import refuse_mixing
 from aq_platform.instance import open_instance
+from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.networks import settings_class
 from aq_resources.platform import Platform
@@ -31,10 +32,10 @@ class Finding:
     detail: str
 
 
-def examine(console: Console) -> bool:
+def examine(console: Console, *, send_test_alert: bool = False) -> bool:
     """Print a line a check; True where everything is well."""
     healthy = True
-    for finding in findings():
+    for finding in findings(send_test_alert=send_test_alert):
         mark = "[green]✓[/]" if finding.healthy else "[red]✗[/]"
         console.print(
             f"{mark} {finding.what}: {escape(finding.detail)}", highlight=False, soft_wrap=True
@@ -43,12 +44,14 @@ def examine(console: Console) -> bool:
     return healthy
 
 
-def findings() -> list[Finding]:
+def findings(*, send_test_alert: bool = False) -> list[Finding]:
     """Every check, in an order in which an early failure explains a later one."""
     try:
         platform = Platform.from_environment()
     except SettingsError as error:
         return [Finding("settings", healthy=False, detail=str(error))]
+    # Whoever asks what is wrong does not want it waited out.
+    platform.settings = platform.settings.model_copy(update={"patience_seconds": 0.0})
     found = [
         Finding("settings", healthy=True, detail=f"AQ_HOME is {platform.settings.home}"),
         Finding(
@@ -60,6 +63,7 @@ def findings() -> list[Finding]:
         _check("object store", lambda: _object_store(platform)),
         _check("warehouse", lambda: _warehouse(platform)),
         _check("Dagster instance", lambda: _instance(platform)),
+        _check("alerts", lambda: _alerts(send=send_test_alert)),
     ]
     for network in platform.networks:
         found.append(_check(f"{network}: clock", lambda n=network: _clock(platform, n)))  # type: ignore[misc]
@@ -107,6 +111,21 @@ def _warehouse(platform: Platform) -> str:
 def _instance(platform: Platform) -> str:
     with open_instance(platform.settings) as instance:
         return f"{instance.get_runs_count()} runs recorded"
+
+
+def _alerts(*, send: bool) -> str:
+    channels = open_channels(AlertSettings())
+    names = ", ".join(channel.name for channel in channels)
+    if not channels:
+        return "the log alone: set AQ_ALERT_WEBHOOK or AQ_ALERT_EMAIL_TO to be told"
+    if not send:
+        return f"the log, {names}"
+    message = ("[aq] Test", "A test by `aq doctor`: nothing is wrong.")
+    told = deliver({channel.name: message for channel in channels}, channels)
+    refused = [f"{name} {reason}" for name, reason in told.items() if reason is not None]
+    if refused:
+        raise PermanentFailure("; ".join(refused))
+    return f"the log; {names} took a test message"
 
 
 def _clock(platform: Platform, network: str) -> str:

@@ -22,8 +22,8 @@ from pydantic_settings import SettingsConfigDict
 from aq_resources.settings import EnvironmentSettings
 
 # Of one step of a delivery, and of all of them together: a sensor's tick has to end.
-STEP_SECONDS = 5.0
-DELIVERY_SECONDS = 10.0
+STEP_SECONDS = 4.0
+DELIVERY_SECONDS = 6.0
 
 _LOG = logging.getLogger("aq.alerts")
 
@@ -123,7 +123,8 @@ class Email:
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain=message["From"].rpartition("@")[2].strip(">"))
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(text)
+        # Any server takes it, one that knows no 8BITMIME too.
+        message.set_content(text, cte="quoted-printable")
         try:
             with self._connected() as server:
                 refused = server.send_message(message)

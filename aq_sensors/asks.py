@@ -5,11 +5,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
 ATTEMPTS = 3
 FIRST_RETRY = timedelta(minutes=2)
+
+# A cursor that holds a time without a zone is no cursor of ours.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Outcome(enum.Enum):
@@ -32,7 +36,7 @@ class Ask(msgspec.Struct, frozen=True):
     last: str
     version: str
     attempt: int = 1
-    retry_at: datetime | None = None
+    retry_at: Instant | None = None
 
     @property
     def run_key(self) -> str:
@@ -51,23 +55,24 @@ def follow_up(asks: Iterable[Ask], outcomes: Mapping[str, Outcome], now: datetim
     """What to do about earlier asks, by the outcome of each run key.
 
     A failure is tried again after 2, then 4 minutes, and given up after the third: the alert has
-    been raised by then, and `late_data` comes back to the day.
+    been raised by then, and `late_data` comes back to the day. An ask without a run has failed too:
+    a tick has made its runs before the next one begins, so the run was lost or deleted.
     """
     watched: list[Ask] = []
     again: list[Ask] = []
     given_up: list[Ask] = []
     for ask in asks:
-        outcome = outcomes.get(ask.run_key, Outcome.UNDER_WAY)
+        outcome = outcomes.get(ask.run_key, Outcome.FAILED)
         if outcome is Outcome.DONE:
             continue
+        delay = FIRST_RETRY * 2 ** (ask.attempt - 1)
         if outcome is Outcome.UNDER_WAY:
             watched.append(ask)
         elif ask.attempt >= ATTEMPTS:
             given_up.append(ask)
         elif ask.retry_at is None:
-            delay = FIRST_RETRY * 2 ** (ask.attempt - 1)
             watched.append(msgspec.structs.replace(ask, retry_at=now + delay))
-        elif now < ask.retry_at:
+        elif now < ask.retry_at <= now + delay:
             watched.append(ask)
         else:
             retried = msgspec.structs.replace(ask, attempt=ask.attempt + 1, retry_at=None)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
+from aq_sensors.late_data import reach
 from aq_sensors.shell import switched_on
 
 TICK_SECONDS = 30
@@ -16,9 +17,10 @@ TICK_SECONDS = 30
 def look_back(revisit_days: tuple[int, ...]) -> timedelta:
     """How far back a changed day still reaches its averages: as far as days are pulled again.
 
-    The averages of a local day read the UTC days beside it, hence the two days more.
+    Counted from the end of today, and the averages of a local day read the UTC days beside it:
+    hence the two days more.
     """
-    return timedelta(days=max(revisit_days, default=7) + 3)
+    return timedelta(days=reach(revisit_days) + 2)
 
 
 def daily_condition(
@@ -26,12 +28,19 @@ def daily_condition(
 ) -> dg.AutomationCondition[dg.AssetKey]:
     """Hourly readings of a day within reach were written, and nobody is writing them now.
 
-    ``eager()`` would look at the newest day alone, and wait for days that do not exist.
+    ``eager()`` would look at the newest day alone, and wait for days that do not exist. What counts
+    is a request since the change, not a materialization: one that was under way at the change may
+    have read what was there before.
     """
     stations = dg.AssetSelection.assets([network, "stations"])
     return (
         dg.AutomationCondition.in_latest_time_window(look_back(revisit_days))
-        & dg.AutomationCondition.any_deps_updated().ignore(stations).since_last_handled()
+        # Not `any_deps_updated`, which forgets when: a change right after a request would be lost.
+        & dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+        .ignore(stations)
+        .since(dg.AutomationCondition.newly_requested())
+        # The first days may be cleaned before the stations' time zones are known.
+        & ~dg.AutomationCondition.any_deps_missing().allow(stations)
         & ~dg.AutomationCondition.any_deps_in_progress().ignore(stations)
         & ~dg.AutomationCondition.in_progress()
     ).with_label("hourly readings changed")

@@ -8,12 +8,13 @@ from datetime import date, datetime
 import dagster as dg
 import msgspec
 
+from aq_assets.freshness import newest_hour
 from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
 from aq_resources.platform import Platform
 from aq_science.windows import HOUR
-from aq_sensors.asks import Ask, FollowUp, follow_up
+from aq_sensors.asks import Ask, FollowUp, Instant, follow_up
 from aq_sensors.shell import (
     Jobs,
     materialized,
@@ -37,7 +38,7 @@ class Place(msgspec.Struct, frozen=True):
     """The cursor: what was last seen of the readings, and the last issue time asked for."""
 
     storage_id: int = 0
-    issued_for: datetime | None = None
+    issued_for: Instant | None = None
     model_day: date | None = None
     asks: tuple[Ask, ...] = ()
 
@@ -52,22 +53,22 @@ class Decision:
 
 
 def decide_forecasts(
-    place: Place, network: str, newest_hour: datetime | None, earlier: FollowUp
+    place: Place, network: str, newest: datetime | None, earlier: FollowUp
 ) -> Decision:
-    """What to request once the readings reach ``newest_hour``.
+    """What to request once the readings reach the hour ``newest``.
 
     The newest issue time comes first and alone, so that it is on time; those that passed unseen
     follow in one run. The first issue time of a day also asks for the day's models.
     """
     place = msgspec.structs.replace(place, asks=earlier.open)
-    if newest_hour is None:
+    if newest is None:
         return Decision(place, earlier.again, "There are no readings yet.")
-    issue_time = newest_hour + HOUR
+    issue_time = newest + HOUR
     if place.issued_for is not None and issue_time <= place.issued_for:
         return Decision(
             place,
             earlier.again,
-            f"The readings reach {newest_hour:%H:%M}Z, and its forecast was asked for.",
+            f"The readings reach {newest:%H:%M}Z, and its forecast was asked for.",
         )
     asks = [_ask(network, issue_time, issue_time)]
     if place.issued_for is not None:
@@ -116,13 +117,13 @@ def build_forecasts_sensor(
         wait = "No new hourly readings." if seen <= place.storage_id else ""
         if not wait and (status := run_status(context.instance, run_id)) not in _CHECKED:
             # Its blocking checks may still refuse the rows, or have refused them.
-            wait = f"The run that brought the newest hourly readings is {status.value.lower()}."
+            wait = f"The run that brought the newest hourly readings: {status.value.lower()}."
         if wait:
             place = msgspec.structs.replace(place, asks=earlier.open)
             decision = Decision(place, earlier.again, wait)
         else:
             files = platform.files.day_files(config.name, "hourly_readings")
-            newest = within(READ_SECONDS, files.newest_hour)
+            newest = within(READ_SECONDS, lambda: newest_hour(files, files.days()))
             place = msgspec.structs.replace(place, storage_id=seen)
             decision = decide_forecasts(place, config.name, newest, earlier)
         return dg.SensorResult(

@@ -13,22 +13,29 @@ from aq_assets.raw_pulls import PULLED_AT, UNANSWERED
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_science.windows import DAY, midnight
-from aq_sensors.asks import Ask
+from aq_sensors.asks import Ask, Instant
+from aq_sensors.incidents import GivenUp
 from aq_sensors.shell import (
     PARTITION,
     RANGE_END,
     RANGE_START,
     UNFINISHED,
     Jobs,
+    Priority,
     read_cursor,
     run_request,
     switched_on,
     write_cursor,
 )
 
+NAME = "late_data"
 TICK_SECONDS = 60
-ATTEMPTS = 3
-FIRST_RETRY = timedelta(minutes=10)
+# After each time a day was asked for: a bad moment passes soon, an outage within hours.
+WAITS = (timedelta(minutes=10), timedelta(hours=6), timedelta(minutes=10))
+ATTEMPTS = len(WAITS)
+# Days are looked after for a week longer than the last visit falls due: the platform or the network
+# may be down on that very day.
+GRACE_DAYS = 7
 MISSING, FAILED, UNANSWERED_REASON = "missing", "failed", "unanswered"
 
 
@@ -48,7 +55,7 @@ class Tried(msgspec.Struct, frozen=True):
 
     reason: str
     times: int
-    at: datetime
+    at: Instant
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -62,17 +69,24 @@ class Late(msgspec.Struct, frozen=True):
         return {day: one.reason for day, one in self.tried.items() if one.times > ATTEMPTS}
 
 
+def reach(revisit_days: tuple[int, ...]) -> int:
+    """How many days back days are looked after."""
+    return max(revisit_days, default=0) + 1 + GRACE_DAYS
+
+
 def wanted(day: date, state: DayState, now: datetime, revisit_days: tuple[int, ...]) -> str:
     """Why the day should be pulled again; empty where it should not."""
-    if state.pulled_at is None:
+    ended = midnight(day) + DAY
+    # A day that was last pulled before its end lacks hours; `new_readings` is first to see to it.
+    if state.pulled_at is None or state.pulled_at < ended <= now - DAY:
         return MISSING
     if not state.cleaned:
         return FAILED
-    if state.unanswered:
-        return UNANSWERED_REASON
-    ended = midnight(day) + DAY
+    # Before the stations that do not answer: one that is down for weeks keeps no other from theirs.
     due = [n for n in revisit_days if state.pulled_at < ended + n * DAY <= now]
-    return f"revisit_{due[-1]}" if due else ""
+    if due:
+        return f"revisit_{max(due)}"
+    return UNANSWERED_REASON if state.unanswered else ""
 
 
 def decide_late_data(
@@ -87,9 +101,9 @@ def decide_late_data(
     """The new state, and the ranges to pull with their reason: at most ``limit`` days.
 
     Oldest first; consecutive days with one reason go together. A day asked for in vain is asked
-    for again after 10, 20 minutes, alone, so that it cannot sink others; after the third time it
-    is given up until another reason comes up or somebody pulls it. ``busy`` days are being worked
-    on.
+    for again after ten minutes and after six hours, alone, so that it cannot sink others; after the
+    third time it is given up until another reason comes up or somebody pulls it. ``busy`` days are
+    being worked on.
     """
     tried: dict[str, Tried] = {}
     chosen: list[tuple[date, str, int]] = []
@@ -105,7 +119,8 @@ def decide_late_data(
         times = before.times if before else 0
         if day in busy or times > ATTEMPTS:
             continue
-        if before is not None and now < before.at + FIRST_RETRY * 2 ** (times - 1):
+        # A clock that was set back makes nobody wait longer.
+        if before is not None and before.at <= now < before.at + WAITS[times - 1]:
             continue
         if times == ATTEMPTS:
             # Its last chance has passed as well: from now on it is reported.
@@ -135,7 +150,7 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
     settings = platform.settings
 
     @dg.sensor(
-        name="late_data",
+        name=NAME,
         jobs=[jobs[f"{name}_readings"] for name in platform.networks],
         minimum_interval_seconds=TICK_SECONDS,
         default_status=switched_on(platform),
@@ -167,7 +182,7 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
                 newest = max(state.version for state in days.values())
                 version = f"late_data-{reason}-{newest}-{times}"
                 ask = Ask(f"{name}_readings", first.isoformat(), last.isoformat(), version)
-                requests.append(run_request(ask, name))
+                requests.append(run_request(ask, name, Priority.LATE))
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else _idle(after),
@@ -175,6 +190,19 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
         )
 
     return late_data
+
+
+def given_up_days(context: dg.SensorEvaluationContext) -> list[GivenUp] | None:
+    """The days that `late_data` has given up, by its cursor; None before its first tick."""
+    for state in context.instance.all_instigator_state():
+        cursor = getattr(state.instigator_data, "cursor", None)
+        if state.instigator_name == NAME and cursor:
+            return [
+                GivenUp(network, date.fromisoformat(day), reason)
+                for network, late in read_cursor(cursor, dict[str, Late]).items()
+                for day, reason in late.given_up.items()
+            ]
+    return None
 
 
 def _idle(places: Mapping[str, Late]) -> str:
@@ -191,8 +219,7 @@ def day_states(
     revisit_days: tuple[int, ...],
 ) -> dict[date, DayState]:
     """The state of every finished day that may still be wanted, by Dagster's event log."""
-    reach = max(revisit_days, default=7) + 1
-    days = [now.date() - n * DAY for n in range(1, reach + 1)]
+    days = [now.date() - n * DAY for n in range(1, reach(revisit_days) + 1)]
     keys = {day.isoformat() for day in days if day >= config.start_date}
     raw = dg.AssetKey([config.name, "raw_pulls"])
     pulled = _newest_by_day(instance, raw, keys)
@@ -239,13 +266,12 @@ _NUMBERS = (dg.FloatMetadataValue, dg.IntMetadataValue)
 
 
 def busy_days(runs: Iterable[dg.DagsterRun], network: str) -> frozenset[date]:
-    """Days of a network that unfinished runs work on, whoever started them."""
+    """Days of a network that unfinished runs pull or clean, whoever started them."""
+    jobs = {f"{network}_{job}" for job in ("readings", "pull", "refresh")}
+    assets = {dg.AssetKey([network, name]) for name in ("raw_pulls", "hourly_readings")}
     days: set[date] = set()
     for run in runs:
-        keys = run.asset_selection or frozenset()
-        if not run.job_name.startswith(f"{network}_") and not any(
-            key.path[0] == network for key in keys
-        ):
+        if run.job_name not in jobs and not assets & (run.asset_selection or frozenset()):
             continue
         first = run.tags.get(RANGE_START) or run.tags.get(PARTITION)
         last = run.tags.get(RANGE_END) or run.tags.get(PARTITION)

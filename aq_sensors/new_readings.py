@@ -13,8 +13,8 @@ from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
 from aq_resources.platform import Platform
-from aq_science.windows import DAY, HOUR
-from aq_sensors.asks import Ask, FollowUp, follow_up
+from aq_science.windows import DAY, HOUR, midnight
+from aq_sensors.asks import Ask, FollowUp, Instant, follow_up
 from aq_sensors.shell import (
     Jobs,
     materialized,
@@ -37,10 +37,10 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(seconds=30), timedelta(minutes=15)
 class Place(msgspec.Struct, frozen=True):
     """The cursor: newest hour asked for, the runs to watch, and when to ask the network again."""
 
-    hour: datetime | None = None
+    hour: Instant | None = None
     asks: tuple[Ask, ...] = ()
     failures: int = 0
-    ask_at: datetime | None = None
+    ask_at: Instant | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,9 @@ def decide_new_readings(
     one is due, and less and less often while it fails.
     """
     place = msgspec.structs.replace(place, asks=earlier.open)
+    if place.hour is not None and place.hour > now:
+        # The clock was set back: an hour to come must not silence the network until it comes.
+        place = msgspec.structs.replace(place, hour=None)
     reason = _no_need(place, terms.title, now)
     if reason:
         return Decision(place, earlier.again, reason)
@@ -82,20 +85,22 @@ def decide_new_readings(
     except (TransientFailure, PermanentFailure) as failure:
         return _failed(place, terms.title, failure, earlier.again, now)
     place = msgspec.structs.replace(place, failures=0, ask_at=None)
-    if newest is None or (place.hour is not None and newest <= place.hour):
-        due = now.replace(minute=0, second=0, microsecond=0) if place.hour is None else place.hour
-        waited = now - (due + 2 * HOUR)
+    old = place.hour or midnight(terms.start_date) - HOUR
+    if newest is None or newest <= old:
+        waited = now - (old + 2 * HOUR)
         ask_at = now + min(_LATEST, max(_SOONEST, waited / 20))
-        known = "no reading of the last hours" if newest is None else f"{newest:%H:%M}Z"
+        found = (
+            "no reading of the last hours" if newest is None else f"no hour after {newest:%H:%M}Z"
+        )
         return Decision(
             msgspec.structs.replace(place, ask_at=ask_at),
             earlier.again,
-            f"{terms.title}'s newest hour is still {known}; asked again at {ask_at:%H:%M:%S}Z.",
+            f"{terms.title} shows {found}; asked again at {ask_at:%H:%M:%S}Z.",
         )
     ask = _request(place.hour, newest, terms)
     # The new run pulls the days of an earlier failure again.
-    others = tuple(old for old in earlier.open if old.first < ask.first)
-    again = tuple(old for old in earlier.again if old in others)
+    others = tuple(one for one in earlier.open if one.first < ask.first)
+    again = tuple(one for one in earlier.again if one in others)
     place = msgspec.structs.replace(place, hour=newest, asks=(*others, ask))
     return Decision(place, (*again, ask))
 
@@ -142,10 +147,9 @@ def _request(known: datetime | None, newest: datetime, terms: Terms) -> Ask:
     """The days from the first unseen hour, or the look-back if that is longer, to the newest."""
     start = newest - terms.look_back
     if known is not None:
-        start = min(start, known + HOUR)
-    first = max(max(start, newest - LONGEST).date(), terms.start_date)
-    last = max(newest.date(), first)
-    return Ask(terms.job, first.isoformat(), last.isoformat(), newest.isoformat())
+        start = min(start, max(known + HOUR, newest - LONGEST))
+    first = max(start.date(), terms.start_date)
+    return Ask(terms.job, first.isoformat(), newest.date().isoformat(), newest.isoformat())
 
 
 def build_new_readings(

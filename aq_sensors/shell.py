@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 RUN_KEY = "dagster/run_key"
+PRIORITY = "dagster/priority"
 WILL_RETRY = "dagster/will_retry"
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -59,9 +61,17 @@ def switched_on(platform: Platform) -> dg.DefaultSensorStatus:
     )
 
 
-def run_request(ask: Ask, network: str) -> dg.RunRequest:
+class Priority(enum.IntEnum):
+    """Who goes first where runs wait: what people wait for, then what can wait."""
+
+    LATE = -1
+    USUAL = 0
+    HOURLY = 1
+
+
+def run_request(ask: Ask, network: str, priority: Priority = Priority.HOURLY) -> dg.RunRequest:
     """The run that an ask stands for: one run, however many partitions."""
-    tags = {"network": network}
+    tags = {"network": network, PRIORITY: str(int(priority))}
     if ask.first == ask.last:
         return dg.RunRequest(
             run_key=ask.run_key, job_name=ask.job, partition_key=ask.first, tags=tags
@@ -71,7 +81,7 @@ def run_request(ask: Ask, network: str) -> dg.RunRequest:
 
 
 def outcomes(instance: dg.DagsterInstance, asks: Iterable[Ask]) -> dict[str, Outcome]:
-    """What became of the asks' runs; nothing for one that has no run yet."""
+    """What became of the asks' runs; nothing for one that has no run."""
     found = {}
     for ask in asks:
         for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY: ask.run_key}), limit=1):

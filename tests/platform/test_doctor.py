@@ -8,6 +8,7 @@ from aq_sandbox.server import RunningSandbox
 from tests.integration.harness import Installation
 from tests.platform.conftest import STATIONS, Invoke, days_ago
 from tests.servers import PostgresServer, S3Server
+from tests.sinks import webhook_sink
 
 CHECKS = (
     "settings",
@@ -16,6 +17,7 @@ CHECKS = (
     "object store",
     "warehouse",
     "Dagster instance",
+    "alerts",
     "airqino: clock",
     "airqino: stations",
 )
@@ -154,3 +156,36 @@ def test_half_a_login(fresh: Installation, invoke: Invoke, missing: str) -> None
     assert result.exit_code == 1
     assert missing in sick(result.stdout)["airqino: stations"]
     assert "given-in-the-test" not in result.output
+
+
+def test_the_channels_of_alerts_are_named(fresh: Installation, invoke: Invoke) -> None:
+    none = lines(invoke(fresh, "doctor").stdout)["alerts"]
+    assert none[0] == "✓"
+    assert "AQ_ALERT_WEBHOOK" in none[1]
+    address = "http://127.0.0.1:9/secret-of-the-test"
+    by_hook = fresh.with_settings(AQ_ALERT_WEBHOOK=address)
+    result = invoke(by_hook, "doctor")
+    assert lines(result.stdout)["alerts"] == ("✓", "the log, webhook")
+    assert "secret-of-the-test" not in result.output
+
+
+def test_a_test_alert_is_sent(fresh: Installation, invoke: Invoke) -> None:
+    with webhook_sink() as hook:
+        installation = fresh.with_settings(AQ_ALERT_WEBHOOK=hook.url("/secret-of-the-test"))
+        result = invoke(installation, "doctor", "--send-test-alert")
+        assert result.exit_code == 0, result.output
+        assert hook.texts == ["[aq] Test\nA test by `aq doctor`: nothing is wrong."]
+        hook.status = 404
+        result = invoke(installation, "doctor", "--send-test-alert")
+    assert result.exit_code == 1
+    assert sick(result.stdout) == {"alerts": "webhook answered 404"}
+    assert "secret-of-the-test" not in result.output
+
+
+def test_wrong_settings_of_alerts(fresh: Installation, invoke: Invoke) -> None:
+    installation = fresh.with_settings(AQ_ALERT_EMAIL_TO="ana@example.org")
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["alerts"]
+    assert "SMTP_HOST" in wrong["alerts"]

@@ -1,0 +1,122 @@
+"""Sensors of the real definitions, against a sandbox with a fixed clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from aq_platform.definitions import build_defs
+from aq_resources.platform import Platform
+from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from aq_sensors.shell import RUN_KEY
+
+NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
+STATIONS = ("283164601", "283181971", "283249436", "900000001")
+
+
+@dataclass
+class Tick:
+    """What a tick came to."""
+
+    requests: list[dg.RunRequest]
+    reason: str | None
+    cursor: str | None
+
+
+@dataclass
+class Plant:
+    """A platform with its definitions, an instance, and the daemon's part played by the test."""
+
+    platform: Platform
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    sandbox: RunningSandbox
+    now: datetime = NOW
+    cursors: dict[str, str | None] = field(default_factory=dict)
+
+    def at(self, now: datetime) -> None:
+        """Set both clocks."""
+        self.now = now
+        self.sandbox.set_clock(now)
+
+    def later(self, **by: float) -> None:
+        self.at(self.now + timedelta(**by))
+
+    def tick(self, sensor: str, *, keep: bool = True) -> Tick:
+        """Evaluate the sensor as the daemon does; ``keep`` the cursor for the next tick."""
+        repository = _repository(self.definitions)
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursors.get(sensor), repository_def=repository
+        )
+        found = repository.get_sensor_def(sensor).evaluate_tick(context)
+        if keep:
+            self.cursors[sensor] = found.cursor
+        return Tick(list(found.run_requests or ()), found.skip_message, found.cursor)
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Execute what was requested."""
+        assert request.job_name is not None
+        assert request.run_key is not None
+        job = self.definitions.resolve_job_def(request.job_name)
+        return job.execute_in_process(
+            instance=self.instance,
+            tags={**request.tags, RUN_KEY: request.run_key},
+            raise_on_error=False,
+        )
+
+    def days(self, asset: str) -> set[str]:
+        """Partitions of an asset that were materialized."""
+        return self.instance.get_materialized_partitions(dg.AssetKey(["airqino", asset]))
+
+
+@lru_cache(maxsize=2)
+def _repository(definitions: dg.Definitions) -> dg.RepositoryDefinition:
+    return definitions.get_repository_def()
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[RunningSandbox]:
+    with running_sandbox(SandboxConfig(stations=5, now=NOW)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_server: RunningSandbox) -> RunningSandbox:
+    _server.reset()
+    return _server
+
+
+@pytest.fixture
+def plant(
+    clean_environment: None,
+    sandbox: RunningSandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Plant]:
+    networks = tmp_path / "networks.yaml"
+    entry = {"start_date": "2025-06-15", "stations": STATIONS}
+    networks.write_text(json.dumps({"networks": {"airqino": entry}}))
+    settings = {
+        **sandbox.environment,
+        "AQ_HOME": str(tmp_path / "home"),
+        "AQ_NETWORKS": str(networks),
+        "AQ_HTTP_ATTEMPTS": "1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    made: list[Plant] = []
+    (tmp_path / "dagster").mkdir()
+    with (
+        closing(Platform.from_environment(now=lambda: made[0].now)) as platform,
+        dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance,
+    ):
+        made.append(Plant(platform, build_defs(platform), instance, sandbox))
+        yield made[0]
