@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 
 from tests.conftest import ROOT
 from tests.integration.harness import Installation
@@ -121,17 +122,25 @@ def platform(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def ui(browser: Browser, platform: Platform) -> Iterator[Ui]:
+def ui(browser: Browser, platform: Platform, request: pytest.FixtureRequest) -> Iterator[Ui]:
+    folder = screenshot_folder()
+    (folder / f"{failed(request.node)}.png").unlink(missing_ok=True)
     with browser.new_context(
         viewport={"width": 1600, "height": 1000}, timezone_id="UTC", locale="en-GB"
     ) as context:
         page = context.new_page()
         page.set_default_timeout(SECONDS * 1000)
-        yield Ui(page, platform, screenshot_folder())
+        yield Ui(page, platform, folder)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """A test that fails leaves a picture of where."""
     ui = getattr(item, "funcargs", {}).get("ui")
     if call.when == "call" and call.excinfo is not None and isinstance(ui, Ui):
-        ui.picture(f"failed-{item.name}")
+        # A browser that is gone must not hide the failure itself.
+        with contextlib.suppress(Error):
+            ui.picture(failed(item))
+
+
+def failed(item: pytest.Item) -> str:
+    return f"failed-{item.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from playwright.sync_api import expect
@@ -12,6 +13,16 @@ from tests.platform.test_up import BACKFILL, CHAIN, RUN
 
 RUN_SECONDS = 90.0
 BACKFILL_SECONDS = 180.0
+
+RUN_AND_TAGS = """query ($id: ID!) {
+  runOrError(runId: $id) { ... on Run { status tags { key value } } } }"""
+
+
+def expect_success(ui: Ui) -> None:
+    """The run's page that is open says so, with its log."""
+    expect(ui.page.get_by_text("Success", exact=True)).to_be_visible(timeout=RUN_SECONDS * 1000)
+    expect(ui.page.get_by_text("Loading run logs")).to_have_count(0)
+    expect(ui.page.get_by_text("STEP_SUCCESS").first).to_be_visible()
 
 
 def test_the_asset_graph_shows_the_group(ui: Ui) -> None:
@@ -32,7 +43,7 @@ def test_one_partition_is_materialized_from_its_page(ui: Ui) -> None:
     ui.page.get_by_role("button", name="Materialize").first.click()
     run_id = ui.launch(day, "02-one-partition-chosen")
 
-    expect(ui.page.get_by_text("Success", exact=True)).to_be_visible(timeout=RUN_SECONDS * 1000)
+    expect_success(ui)
     expect(ui.page.get_by_text(f"partition: {day}")).to_be_visible()
     ui.picture("03-run-of-one-partition")
     assert ui.platform.ask(RUN, id=run_id)["runOrError"]["status"] == "SUCCESS"
@@ -55,12 +66,12 @@ def test_ten_partitions_of_three_assets_are_backfilled_from_the_graph(ui: Ui) ->
     ui.page.get_by_role("button", name="Materialize selected (3)").click()
     backfill_id = ui.launch(f"[{days[0]}...{days[-1]}]", "05-ten-partitions-chosen")
 
-    expect(ui.page.get_by_text("In progress", exact=True).first).to_be_visible()
+    done = ui.page.get_by_text("100% completed")
+    expect(done.first).to_be_visible(timeout=BACKFILL_SECONDS * 1000)
     ui.picture("06-backfill-under-way")
-    expect(ui.page.get_by_text("Completed", exact=True)).to_be_visible(
-        timeout=BACKFILL_SECONDS * 1000
-    )
-    expect(ui.page.get_by_text("100% completed")).to_have_count(len(CHAIN))
+    expect(done).to_have_count(len(CHAIN), timeout=BACKFILL_SECONDS * 1000)
+    # A column of that name, and the state.
+    expect(ui.page.get_by_text("Succeeded", exact=True)).to_have_count(2)
     ui.picture("07-backfill-finished")
 
     found = ui.platform.ask(BACKFILL, id=backfill_id)["partitionBackfillOrError"]
@@ -93,3 +104,36 @@ def test_an_asset_shows_its_plot_and_its_tables(ui: Ui) -> None:
     columns = ui.page.get_by_role("table").filter(has_text="Column name").first
     expect(columns.get_by_text("completeness", exact=True).first).to_be_visible()
     ui.picture("10-columns-of-daily-averages")
+
+
+def test_a_sensor_switched_on_starts_a_run(ui: Ui) -> None:
+    # The last test of this file: the sensor stays on.
+    page = ui.page
+    ui.open("/automation")
+    # New readings, forecasts, late data.
+    expect(page.get_by_text("Standard sensor").nth(2)).to_be_visible()
+    ui.picture("11-automation")
+    page.get_by_role("link", name="airqino_new_readings").click()
+    switch = page.get_by_role("checkbox")
+    expect(switch).not_to_be_checked()
+    # The input itself is hidden behind what is drawn.
+    page.locator("label", has=switch).click()
+    expect(switch).to_be_checked()
+
+    requested = page.get_by_role("table").last.get_by_text("1 run requested").first
+    expect(requested).to_be_visible(timeout=RUN_SECONDS * 1000)
+    ui.picture("12-sensor-switched-on")
+    page.get_by_role("button", name="Runs", exact=True).click()
+    page.get_by_role("link", name="View", exact=True).last.click()
+    page.wait_for_url(re.compile("/runs/.+"))
+    expect_success(ui)
+    ui.picture("13-run-of-the-sensor")
+
+    run_id = page.url.rpartition("/")[2]
+    run = ui.platform.ask(RUN_AND_TAGS, id=run_id)["runOrError"]
+    assert run["status"] == "SUCCESS"
+    assert {"key": "dagster/sensor_name", "value": "airqino_new_readings"} in run["tags"]
+
+    ui.open("/runs")
+    expect(page.get_by_role("link", name="airqino_new_readings").first).to_be_visible()
+    ui.picture("14-runs")

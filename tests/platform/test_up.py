@@ -85,7 +85,7 @@ class Platform:
     installation: Installation
     running: Running
     port: int
-    read_only_port: int
+    read_only_port: int | None = None
 
     def ask(self, query: str, *, port: int | None = None, **variables: Any) -> Any:
         answer = httpx.post(
@@ -236,6 +236,25 @@ def test_pulls_of_a_network_share_a_pool_with_a_limit(platform: Platform) -> Non
     nodes = platform.ask("{ assetNodes { assetKey { path } pools } }")["assetNodes"]
     pooled = {node["assetKey"]["path"][-1] for node in nodes if node["pools"] == ["airqino"]}
     assert pooled == {"stations", "raw_pulls"}
+
+
+def test_a_run_waits_for_a_place_in_the_pool_and_holds_up_nobody(platform: Platform) -> None:
+    day = days_ago(4)
+
+    def limit(places: int) -> None:
+        with platform.installation.instance() as instance:
+            instance.event_log_storage.set_concurrency_slots("airqino", places)
+
+    limit(0)
+    try:
+        waiting = launch(platform, ["raw_pulls"], day)
+        other = launch(platform, ["hourly_readings"], day)
+        assert wait_until(lambda: ended(platform, other), RUN_SECONDS) == "SUCCESS"
+        status = platform.ask(RUN, id=waiting)["runOrError"]["status"]
+    finally:
+        limit(3)
+    assert status == "QUEUED"
+    assert wait_until(lambda: ended(platform, waiting), RUN_SECONDS) == "SUCCESS"
 
 
 PERMISSIONS = "{ permissions { permission value } }"
