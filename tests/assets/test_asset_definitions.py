@@ -53,7 +53,7 @@ def repository(home: Path) -> dg.RepositoryDefinition:
 def nodes(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
     """Every asset by its name within the network."""
     specs = [spec for a in repository.assets_defs_by_key.values() for spec in a.specs]
-    return {spec.key.path[-1]: spec for spec in specs}
+    return {spec.key.path[-1]: spec for spec in specs if spec.group_name != "upkeep"}
 
 
 def test_loading_opens_and_makes_nothing(repository: dg.RepositoryDefinition, home: Path) -> None:
@@ -169,7 +169,8 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_daily", {"daily_averages"}),
         ("airqino_models", {"forecast_models"}),
         ("airqino_forecast", {"forecasts"}),
-        ("airqino_scores", {"forecast_scores"}),
+        ("airqino_readings", {"raw_pulls", "hourly_readings"}),
+        ("airqino_nightly", {"stations", "forecast_scores"}),
     ],
 )
 def test_jobs(repository: dg.RepositoryDefinition, job: str, names: set[str]) -> None:
@@ -188,7 +189,8 @@ def test_checks_on_hourly_readings_block_and_the_others_tell(
         assert spec.description
         blocking.setdefault(key.asset_key.path[-1], set()).add((spec.name, spec.blocking))
     names = {"declared_schema", "unique_hours", "plausible_ranges", "canonical_unit"}
-    assert blocking["hourly_readings"] == {(name, True) for name in names}
+    recency = ("newest_hour_is_recent", False)
+    assert blocking["hourly_readings"] == {recency, *((name, True) for name in names)}
     for asset, checks in blocking.items():
         assert asset == "hourly_readings" or not any(blocks for _, blocks in checks)
     told = {"raw_pulls", "daily_averages", "forecasts", "forecast_scores"}

@@ -1,12 +1,15 @@
-"""Bad days of AirQino all the way through: what is kept, what goes on, what is said."""
+"""AirQino all the way through: what is kept of bad days, what goes on, what is said and scored."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -17,6 +20,8 @@ from aq_platform.runs import Outcome, Runner
 from aq_resources.platform import Platform
 from aq_resources.raw_pulls import RawAnswer, RawPullStore
 from aq_sandbox.server import RunningSandbox
+from aq_science.windows import HOUR, midnight
+from tests.factories import DAY as ONE_DAY
 from tests.networks.conftest import STATIONS
 
 DAY = date(2025, 6, 10)
@@ -34,6 +39,18 @@ class Chain:
     def backfill(self) -> Outcome:
         (outcome,) = self.runner.backfill(self.platform.networks["airqino"], DAY, DAY)
         return outcome
+
+    def score(self, first: date, last: date) -> Outcome:
+        outcome = self.runner._run(
+            self.platform.networks["airqino"], "nightly", first.isoformat(), last.isoformat()
+        )
+        assert outcome.success, outcome.failures
+        assert outcome.warnings == []
+        return outcome
+
+    def scores(self) -> list[dict[str, Any]]:
+        query = "SELECT * FROM airqino.forecast_scores ORDER BY ALL"
+        return list(self.platform.warehouse.read(query).iter_rows(named=True))
 
     def answers(self) -> list[RawAnswer]:
         return list(self.pulls.read(f"date={DAY}"))
@@ -151,3 +168,102 @@ def test_an_answer_without_readings_is_a_day_without_rows(
     assert outcome.success, outcome.failures
     assert chain.readings().is_empty()
     assert chain.platform.warehouse.read("SELECT * FROM airqino.daily_averages").is_empty()
+
+
+# Scores
+
+
+def scores_by_hand(chain: Chain) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Scores of every forecast in the warehouse, worked out one after another."""
+    valid: dict[tuple[str, str, datetime], float] = {
+        (row["station_id"], row["parameter"], row["hour"]): row["value"]
+        for row in chain.readings().filter(pl.col("flag") == "valid").iter_rows(named=True)
+    }
+    found: dict[tuple[Any, ...], list[dict[str, float]]] = {}
+    forecasts = chain.platform.warehouse.read("SELECT * FROM airqino.forecasts")
+    for row in forecasts.iter_rows(named=True):
+        series = row["station_id"], row["parameter"]
+        actual = valid.get((*series, row["hour"]))
+        if actual is None or row["value"] is None:
+            continue
+        before = (row["hour"] - lag * HOUR for lag in range(row["horizon"], 9))
+        last = next((valid[*series, hour] for hour in before if (*series, hour) in valid), math.nan)
+        key = (*series, row["horizon"], row["issued_for"].date(), row["mode"])
+        found.setdefault(key, []).append(
+            {
+                "error": row["value"] - actual,
+                "persistence": abs(last - actual),
+                "80": row["lower_80"] <= actual <= row["upper_80"],
+                "95": row["lower_95"] <= actual <= row["upper_95"],
+            }
+        )
+    return {
+        key: {
+            "n": len(rows),
+            "mae": fmean(abs(row["error"]) for row in rows),
+            "rmse": math.sqrt(fmean(row["error"] ** 2 for row in rows)),
+            "bias": fmean(row["error"] for row in rows),
+            "mae_persistence": fmean(
+                row["persistence"] for row in rows if not math.isnan(row["persistence"])
+            ),
+            "coverage_80": fmean(row["80"] for row in rows),
+            "coverage_95": fmean(row["95"] for row in rows),
+        }
+        for key, rows in found.items()
+    }
+
+
+def test_scores_are_those_of_the_forecasts_there_are(chain: Chain) -> None:
+    """Readings of three days; forecasts of one whole day and of six hours of the next."""
+    config = chain.platform.networks["airqino"]
+    first, second = DAY - ONE_DAY, DAY
+    runs = list(chain.runner.backfill(config, first - ONE_DAY, second))
+    for hours in ((first, 0, 23), (second, 3, 8)):
+        begin = midnight(hours[0])
+        runs.append(chain.runner._hours(config, begin + hours[1] * HOUR, begin + hours[2] * HOUR))
+    assert [failure for run in runs for failure in run.failures] == []
+
+    # The day before has readings and no forecasts, the day after has neither.
+    outcome = chain.score(first - ONE_DAY, second + ONE_DAY)
+    scores = chain.scores()
+    expected = scores_by_hand(chain)
+    assert {key[3] for key in expected} == {first, second}
+    assert {key[0] for key in expected} == set(STATIONS)
+    found = {
+        (row["station_id"], row["parameter"], row["horizon"], row["date"], row["mode"]): row
+        for row in scores
+    }
+    assert len(found) == len(scores)
+    assert found.keys() == expected.keys()
+    for key, row in expected.items():
+        told = found[key]
+        assert {name: told[name] for name in row} == pytest.approx(row)
+        assert told["skill"] == pytest.approx(1 - row["mae"] / row["mae_persistence"])
+        assert told["network"] == "airqino"
+    assert 0 < sum(row["n"] for row in scores if row["date"] == second) <= 6 * 4 * len(STATIONS)
+
+    metadata = outcome.metadata["forecast_scores"]
+    assert metadata["rows"] == len(scores)
+    assert metadata["days_without_forecasts"] == 2
+    assert metadata["scored"] == sum(row["n"] for row in scores)
+    assert "image/png" in metadata["plot"]
+    assert {record.data["date"] for record in metadata["last_day"].records} == {str(second)}
+
+    # Again, in chunks of a day, and a day by itself: the same rows, once each.
+    chain.score(first, first)
+    settings = chain.platform.settings
+    chain.platform.settings = settings.model_copy(update={"chunk_days": 1})
+    chain.score(first - ONE_DAY, second + ONE_DAY)
+    assert chain.scores() == scores
+
+
+def test_days_without_forecasts_are_scored_with_zero_rows(chain: Chain) -> None:
+    """Before anything was pulled or forecast, and for the day in progress."""
+    today = chain.platform.now().date()
+    for day in (DAY, today):
+        outcome = chain.score(day, day)
+        metadata = outcome.metadata["forecast_scores"]
+        assert metadata["dagster/partition_row_count"] == 0
+        assert (metadata["forecasts"], metadata["days_without_forecasts"]) == (0, 1)
+        assert "plot" not in metadata
+    assert chain.scores() == []

@@ -17,7 +17,7 @@ from aq_resources.http import MAX_WAIT_SECONDS, BrokenAnswer, RefusedRequest, re
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import create_client, known_networks, network_title
 from aq_resources.networks._client import Pull
-from aq_resources.networks.airqino import FIELDS
+from aq_resources.networks.airqino import FIELDS, NEWEST_STATIONS
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
 from aq_resources.tables import STATIONS as STATIONS_TABLE
@@ -25,7 +25,7 @@ from aq_sandbox.server import RunningSandbox
 from aq_science.readings import VERSION_SCHEMA
 from aq_science.stations import station_rows
 from aq_science.windows import DAY, HOUR, Window
-from tests.networks.conftest import NOW, STATIONS, MakeBench
+from tests.networks.conftest import NOW, STATIONS, Bench, MakeBench
 
 DAY_PATH = "/v3/getStationHourlyAvg/"
 JUNE_10 = Window.of_days(date(2025, 6, 10), date(2025, 6, 10))
@@ -47,6 +47,139 @@ def answer_of(pull: Pull) -> RawAnswer:
     assert pull.failure is None
     assert pull.answer is not None
     return pull.answer
+
+
+# ------------------------------------------------------------------------------- newest hour
+
+
+def rows(*stamps: str, **values: float | None) -> str:
+    """A body with a row for each stamp."""
+    kept = values or {"PM2.5": 7.0}
+    return json.dumps({"header": {}, "data": [{"timestamp": stamp, **kept} for stamp in stamps]})
+
+
+def silence(sandbox: RunningSandbox, *stations: str) -> None:
+    for station in stations:
+        sandbox.set_answer(station, rows())
+
+
+def ask(made: Bench, sandbox: RunningSandbox) -> tuple[datetime | None, list[str]]:
+    """The newest hour, and the stations that were asked for it."""
+    before = len(sandbox.requests())
+    newest = made.client.newest_hour()
+    return newest, [r.path.rsplit("/", 1)[-1] for r in sandbox.requests()[before:]]
+
+
+def test_the_newest_hour_takes_three_small_requests(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    made = bench(sandbox, STATIONS)
+    assert made.client.newest_hour() == datetime(2025, 6, 18, 8, tzinfo=UTC)
+    requests = sandbox.requests()
+    assert len(requests) == NEWEST_STATIONS
+    for request in requests:
+        query = httpx.QueryParams(request.query)
+        assert (query["start_date"], query["end_date"]) == ("20250617-2120", "20250618-0920")
+    # Asking is no pull: nothing of it is kept or retried.
+    assert made.sent == []
+
+
+def test_a_network_of_one_station_is_asked_once(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox)
+    assert made.client.newest_hour() == datetime(2025, 6, 18, 8, tzinfo=UTC)
+    assert len(sandbox.requests()) == 1
+
+
+def test_the_hour_in_progress_is_no_newest_hour(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox)
+    sandbox.set_answer(STATIONS[0], rows("2025-06-18 07:00:00", "2025-06-18 09:00:00"))
+    assert made.client.newest_hour() == datetime(2025, 6, 18, 7, tzinfo=UTC)
+
+
+def test_a_row_without_any_value_is_no_reading(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox)
+    empty = {"timestamp": "2025-06-18 08:00:00", "PM2.5": None, "T. int.": 300}
+    full = {"timestamp": "2025-06-18 06:00:00", "CO": 0.2}
+    sandbox.set_answer(STATIONS[0], json.dumps({"header": {}, "data": [full, empty]}))
+    assert made.client.newest_hour() == datetime(2025, 6, 18, 6, tzinfo=UTC)
+
+
+def test_a_silent_network_has_no_newest_hour(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox, STATIONS)
+    silence(sandbox, *STATIONS)
+    assert made.client.newest_hour() is None
+
+
+def test_the_newest_of_the_stations_asked_counts(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox, STATIONS[:3])
+    for station, hour in zip(STATIONS, ("05", "07", "06"), strict=False):
+        sandbox.set_answer(station, rows(f"2025-06-18 {hour}:00:00"))
+    assert made.client.newest_hour() == datetime(2025, 6, 18, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 7, 100])
+@pytest.mark.parametrize("speaks", [True, False])
+def test_every_station_is_asked_in_turn(
+    sandbox: RunningSandbox, bench: MakeBench, number: int, speaks: bool
+) -> None:
+    stations = tuple(f"{n:09}" for n in range(number))
+    made = bench(sandbox, stations)
+    silence(sandbox, *stations)
+    if speaks:
+        # The last in turn alone has a reading: it must be found, and then asked every time.
+        sandbox.set_answer(stations[-1], rows("2025-06-18 08:00:00"))
+    seen: set[str] = set()
+    for _ in range(-(-number // (NEWEST_STATIONS - 1))):
+        newest, asked = ask(made, sandbox)
+        assert len(asked) == len(set(asked)) == min(number, NEWEST_STATIONS)
+        seen |= set(asked)
+    assert seen == set(stations)
+    for _ in range(3 if speaks else 0):
+        newest, asked = ask(made, sandbox)
+        assert stations[-1] in asked
+        assert newest == datetime(2025, 6, 18, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("kind", ["status", "html", "truncate", "empty", "disconnect"])
+def test_one_sick_station_hides_no_hour(
+    sandbox: RunningSandbox, bench: MakeBench, kind: str
+) -> None:
+    made = bench(sandbox, STATIONS[:3])
+    sandbox.inject(kind, path_contains=STATIONS[0])
+    assert made.client.newest_hour() == datetime(2025, 6, 18, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure", "said"),
+    [
+        ({"kind": "status", "status": 500}, TransientFailure, "answered 500"),
+        ({"kind": "html"}, TransientFailure, "HTML instead of JSON"),
+        ({"kind": "timeout", "delay": 20.0}, TransientFailure, "did not answer in time"),
+        ({"kind": "status", "status": 404}, PermanentFailure, "correct networks.airqino.stations"),
+    ],
+    ids=["500", "html", "timeout", "404"],
+)
+def test_where_nobody_answers_it_fails_at_once_with_the_reason(
+    sandbox: RunningSandbox,
+    bench: MakeBench,
+    fault: dict[str, Any],
+    failure: type[Exception],
+    said: str,
+) -> None:
+    made = bench(sandbox, STATIONS, AQ_HTTP_TIMEOUT_SECONDS="0.5")
+    sandbox.inject(**fault)
+    with pytest.raises(failure, match=said):
+        made.client.newest_hour()
+    # Once: whoever asks comes back by itself.
+    assert len(sandbox.requests()) <= NEWEST_STATIONS
+
+
+def test_the_servers_wait_is_handed_on(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox, STATIONS)
+    sandbox.inject("status", status=429, retry_after=77)
+    with pytest.raises(TransientFailure) as caught:
+        made.client.newest_hour()
+    assert caught.value.retry_after == 77
 
 
 # ------------------------------------------------------------------------------------ answers
