@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import psutil
@@ -26,8 +27,10 @@ class Measured:
 
 
 @contextmanager
-def platform_on_sandbox(stations: int, start: date) -> Iterator[dict[str, str]]:
-    """Environment of an empty platform on a sandbox in another process."""
+def platform_on_sandbox(
+    stations: int, start: date, now: datetime | None = None, speed: float | None = None
+) -> Iterator[dict[str, str]]:
+    """Environment of an empty platform on a sandbox in another process, by its clock."""
     from aq_sandbox.stations import station_ids
 
     with tempfile.TemporaryDirectory(prefix="aq-bench-") as folder:
@@ -39,6 +42,10 @@ def platform_on_sandbox(stations: int, start: date) -> Iterator[dict[str, str]]:
             f'"{start.isoformat()}"', start.isoformat()
         ))  # fmt: skip
         command = [aq(), "sandbox", "--stations", str(stations), "--port", "0"]
+        if now is not None:
+            command += ["--now", now.isoformat()]
+        if speed is not None:
+            command += ["--speed", str(speed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
             try:
                 environment = {
@@ -77,6 +84,23 @@ def measure(command: list[str], environment: dict[str, str]) -> Measured:
     if child.returncode:
         raise SystemExit(f"{command[0]} failed with exit code {child.returncode}")
     return Measured(time.perf_counter() - began, peak / 2**20)
+
+
+def free_port() -> str:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
+
+
+def stop_tree(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the process, which was asked to end, and kill whatever is left of it."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    try:
+        process.wait(60)
+    finally:
+        _, alive = psutil.wait_procs(family, timeout=10)
+        for child in alive:
+            child.kill()
 
 
 def machine() -> str:
