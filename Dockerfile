@@ -3,11 +3,13 @@
 # Written and linted, not run: build it once in your own environment before relying on it.
 
 FROM python:3.11-slim-bookworm AS build
+# Another lock for an image with an extra (celery, k8s): docs/operating.md, "Growing".
+ARG LOCK=requirements.lock
 WORKDIR /build
 RUN python -m venv /opt/venv
-COPY requirements.lock .
+COPY requirements*.lock ./
 RUN --mount=type=cache,target=/var/cache/pip \
-    /opt/venv/bin/pip install --cache-dir /var/cache/pip --require-hashes --requirement requirements.lock
+    /opt/venv/bin/pip install --cache-dir /var/cache/pip --require-hashes --requirement "$LOCK"
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 aq \

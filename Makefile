@@ -53,6 +53,8 @@ format: setup
 bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.backfill
 	$(CLEAN) $(BIN)/python -m benchmarks.daily_averages
+	$(CLEAN) $(BIN)/python -m benchmarks.latency
+	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
 
 clean:
 	rm -rf $(VENV) .aq

@@ -54,6 +54,28 @@ def _readable_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("[yellow]Interrupted; nothing was half-written.[/]")
         raise typer.Exit(130) from None
+    except Exception as error:
+        reason = _database_failure(error)
+        if reason is None:
+            raise
+        err.print(
+            f"[bold red]aq:[/] Dagster's records of runs cannot be kept: {reason}. Free space in "
+            "DAGSTER_HOME, or see that its database is up; then run this again.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from None
+
+
+def _database_failure(error: BaseException | None) -> str | None:
+    """What the database of Dagster's instance said, where that is behind the error."""
+    # Not imported for this: an error of it can only come where it has been.
+    known = sys.modules.get("sqlalchemy.exc")
+    while known is not None and error is not None:
+        if isinstance(error, known.DBAPIError):
+            return " ".join(str(error.orig).split())
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _plain(error: Exception) -> str:
@@ -184,12 +206,17 @@ def query(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    *,
+    send_test_alert: Annotated[
+        bool, typer.Option("--send-test-alert", help="Send a message by every channel of alerts")
+    ] = False,
+) -> None:
     """Check settings, keys, clock, stores and networks, and say what to mend."""
     from aq_platform.doctor import examine
 
     with _readable_errors():
-        healthy = examine(out)
+        healthy = examine(out, send_test_alert=send_test_alert)
     if not healthy:
         raise typer.Exit(1)
 

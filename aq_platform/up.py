@@ -57,7 +57,7 @@ def serve_platform(
             for name, command in _commands(Path(folder), host, port, read_only_port).items():
                 children[name] = subprocess.Popen(
                     [sys.executable, "-m", *command, "--log-level", "warning"],
-                    env=_environment(platform, home),
+                    env=_environment(platform, home, url),
                     # Their own group: Ctrl-C reaches this process alone, which stops them in order.
                     start_new_session=True,
                 )
@@ -103,14 +103,15 @@ def _commands(
     return commands
 
 
-def _environment(platform: Platform, home: Path) -> dict[str, str]:
-    """This process's, with paths that hold in any working folder."""
+def _environment(platform: Platform, home: Path, url: str) -> dict[str, str]:
+    """This process's, with paths that hold in any working folder and the UI's address."""
     settings = platform.settings
     return {
         **os.environ,
         "DAGSTER_HOME": str(home),
         "AQ_HOME": str(settings.home),
         "AQ_NETWORKS": str(networks_path(settings.networks).resolve()),
+        "AQ_UI_URL": settings.ui_url or url,
     }
 
 

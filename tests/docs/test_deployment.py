@@ -18,11 +18,16 @@ from psycopg2.extensions import parse_dsn
 from yamllint import linter  # type: ignore[import-untyped,unused-ignore]
 from yamllint.config import YamlLintConfig  # type: ignore[import-untyped,unused-ignore]
 
+from aq_platform.instance import BATCH_SIZE
+from aq_resources.alert_channels import AlertSettings
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-YAML_FILES = ["compose.yaml", "deploy/dagster.yaml", "deploy/workspace.yaml"]
+INSTANCES = ["deploy/dagster.yaml", "deploy/dagster.celery.yaml"]
+YAML_FILES = ["compose.yaml", *INSTANCES, "deploy/workspace.yaml", "deploy/helm-values.yaml"]
+# Servers that the containers share.
+SERVICES = ("prepare", "code", "webserver", "webserver-read-only", "daemon", "aq")
 LINT = YamlLintConfig("{extends: relaxed, rules: {line-length: {max: 110}}}")
 
 
@@ -60,16 +65,48 @@ class TestDagsterYaml:
             assert result.success, [error.message for error in result.errors or []]
 
     def test_compose_sets_every_variable_it_names(self, compose: dict[str, Any]) -> None:
-        for service in ("prepare", "code", "webserver", "daemon", "aq"):
+        for service in SERVICES:
             assert self.named_variables() <= set(compose["services"][service]["environment"])
 
     def test_it_differs_from_the_embedded_one_only_in_stores_and_size(self) -> None:
         embedded, production = load("dagster.yaml"), load("deploy/dagster.yaml")
-        for key in ("telemetry", "nux", "run_retries", "retention", "sensors", "schedules"):
+        same = ("telemetry", "nux", "run_retries", "retention", "sensors", "schedules", "backfills")
+        for key in same:
             assert production[key] == embedded[key]
+        for config in (embedded, production):
+            # At this granularity a run claims its places in the queue, and none is left behind.
+            assert config["concurrency"]["pools"] == {"granularity": "run"}
+            runs = config["concurrency"]["runs"]
+            [backfills] = runs["tag_concurrency_limits"]
+            assert backfills == {
+                "key": "dagster/backfill",
+                "limit": runs["max_concurrent_runs"] - 1,
+            }
+            assert config["run_monitoring"]["enabled"]
+            assert config["run_monitoring"]["free_slots_after_run_end_seconds"] == 60
 
+    def test_celery_differs_in_the_launcher_alone(self) -> None:
+        celery = load("deploy/dagster.celery.yaml")
+        assert celery.pop("run_launcher")["class"] == "CeleryRunLauncher"
+        assert celery == load("deploy/dagster.yaml")
+
+    def test_helm_configures_the_same_instance(self) -> None:
+        values = load("deploy/helm-values.yaml")
+        production = load("deploy/dagster.yaml")
+        # These the chart has keys of its own for.
+        logs = production.pop("python_logs")
+        assert values["pythonLogs"] == {"pythonLogLevel": logs["python_log_level"]}
+        for key in ("storage", "compute_logs", "telemetry"):
+            production.pop(key)
+        assert values["additionalInstanceConfig"] == production
+        assert values["telemetry"] == {"enabled": False}
+        assert values["runLauncher"]["type"] == "K8sRunLauncher"
+        assert values["dagsterWebserver"]["enableReadOnly"]
+        assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+
+    @pytest.mark.parametrize("path", INSTANCES)
     def test_an_instance_opens_with_it(
-        self, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, path: str, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         parts = parse_dsn(postgres_database)
         given = {
@@ -84,15 +121,19 @@ class TestDagsterYaml:
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_DEFAULT_REGION": "us-east-1",
             "DAGSTER_HOME": str(tmp_path),
+            "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+            "CELERY_RESULT_BACKEND": "redis://127.0.0.1:1/0",
         }
         assert self.named_variables() <= set(given)
         for name, value in given.items():
             monkeypatch.setenv(name, value)
-        shutil.copy(ROOT / "deploy/dagster.yaml", tmp_path)
+        shutil.copy(ROOT / path, tmp_path / "dagster.yaml")
         with dg.DagsterInstance.get() as instance:
             assert instance.get_runs_count() == 0
             assert type(instance.run_storage).__name__ == "PostgresRunStorage"
             assert isinstance(instance.compute_log_manager, S3ComputeLogManager)
+            launcher = "CeleryRunLauncher" if "celery" in path else "DefaultRunLauncher"
+            assert type(instance.run_launcher).__name__ == launcher
             assert instance.run_monitoring_enabled
             assert instance.run_retries_enabled
             assert not instance.telemetry_enabled
@@ -139,13 +180,26 @@ class TestCompose:
         named = set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
         assert set(re.findall(r"\$\{(\w+)", text)) == named
 
-    def test_only_the_ui_is_published_and_only_here(self, compose: dict[str, Any]) -> None:
+    def test_only_the_uis_are_published_and_only_here(self, compose: dict[str, Any]) -> None:
         published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
-        assert published == {"webserver": ["127.0.0.1:3000:3000"]}
+        assert published == {
+            "webserver": ["127.0.0.1:3000:3000"],
+            "webserver-read-only": ["127.0.0.1:3001:3000"],
+        }
+        assert "--read-only" in compose["services"]["webserver-read-only"]["command"]
+        assert "--read-only" not in compose["services"]["webserver"]["command"]
+
+    def test_events_are_stored_in_batches_as_by_the_command(self, compose: dict[str, Any]) -> None:
+        for service in ("code", "aq"):
+            given = compose["services"][service]["environment"]["DAGSTER_EVENT_BATCH_SIZE"]
+            assert given == str(BATCH_SIZE)
+        [location] = load("deploy/helm-values.yaml")["dagster-user-deployments"]["deployments"]
+        assert {"name": "DAGSTER_EVENT_BATCH_SIZE", "value": str(BATCH_SIZE)} in location["env"]
 
     def test_settings_are_known_and_credentials_handed_on(self, compose: dict[str, Any]) -> None:
         known = {f"AQ_{field}".upper() for field in Settings.model_fields} | {"AQ_BUCKET"}
         credentials = set()
+        known |= (alerts := {f"AQ_ALERT_{field}".upper() for field in AlertSettings.model_fields})
         for network in known_networks():
             cls = settings_class(network)
             prefix = str(cls.model_config.get("env_prefix", ""))
@@ -155,7 +209,7 @@ class TestCompose:
         for service in ("code", "aq"):
             given = {n for n in compose["services"][service]["environment"] if n[:3] == "AQ_"}
             assert given <= known
-            assert credentials <= given
+            assert credentials | alerts <= given
 
     def test_bucket_name_is_legal(self, compose: dict[str, Any]) -> None:
         bucket = re.fullmatch(

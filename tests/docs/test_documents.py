@@ -11,6 +11,7 @@ import yaml
 from typer.main import get_command
 
 from aq_platform.cli import app
+from aq_resources.alert_channels import AlertSettings
 from aq_resources.network_settings import (
     Area,
     NetworkConfig,
@@ -103,7 +104,7 @@ class TestDataDictionary:
 
 class TestSettings:
     def test_one_row_a_variable(self) -> None:
-        classes: list[type[EnvironmentSettings]] = [Settings]
+        classes: list[type[EnvironmentSettings]] = [Settings, AlertSettings]
         classes += [settings_class(network) for network in known_networks()]
         declared = [
             f"{cls.model_config.get('env_prefix', '')}{field}".upper()

@@ -13,6 +13,7 @@ import pytest
 from aq_platform.instance import PROCESS_TAG, open_instance, process_tag
 from aq_resources.settings import Settings
 from tests.integration.harness import Installation
+from tests.platform.conftest import STATIONS, days_ago
 
 UNFINISHED = ("NOT_STARTED", "STARTING", "STARTED")
 
@@ -82,3 +83,26 @@ def test_a_run_of_anybody_else_is_left_alone(
     settings: Settings, status: str, tags: dict[str, str]
 ) -> None:
     assert status_after(settings, status, tags) == status
+
+
+def pool_limits(installation: Installation) -> dict[str, int]:
+    with installation.instance() as instance:
+        return {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+
+
+def test_prepare_sets_every_pools_limit(fresh: Installation) -> None:
+    assert "airqino: 2 pulls at once" in fresh.succeed("prepare").stdout
+    assert pool_limits(fresh) == {"airqino": 2}
+    entry = {"start_date": days_ago(30), "stations": STATIONS, "concurrent_pulls": 1}
+    fresh.with_networks(airqino=entry).succeed("prepare")
+    assert pool_limits(fresh) == {"airqino": 1}
+
+
+def test_the_command_waits_for_no_pool(fresh: Installation) -> None:
+    fresh.succeed("prepare")
+    with fresh.instance() as instance:
+        instance.event_log_storage.set_concurrency_slots("airqino", 0)
+    day = days_ago(2)
+    fresh.backfill(day, day)
+    assert set(fresh.files("raw_pulls")) != set()
+    assert pool_limits(fresh) == {"airqino": 0}
