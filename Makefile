@@ -37,7 +37,7 @@ up: setup
 	$(CLEAN) $(BIN)/aq up --sandbox
 
 test: setup
-	$(CLEAN) $(BIN)/python -m pytest
+	$(CLEAN) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .

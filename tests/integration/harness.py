@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,11 @@ import dagster as dg
 import duckdb
 import polars as pl
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from aq_resources.warehouse import Warehouse, WarehouseLocation
+from tests.conftest import ROOT
+from tests.servers import S3Server
 
 AQ = Path(sys.executable).with_name("aq")
 _OWN = ("AQ_", "DAGSTER_", "AWS_", "PYTHONDONTWRITEBYTECODE")
@@ -58,6 +62,27 @@ class Installation:
     def with_settings(self, **settings: str) -> Installation:
         """The same folder with more settings."""
         return Installation(self.folder, {**self.settings, **settings})
+
+    def in_production(
+        self, s3: S3Server, bucket: str, dagster: str, warehouse: str, instance: str
+    ) -> Installation:
+        """The same with everything on the servers: a bucket, two databases, an instance file."""
+        home = self.home / "dagster"
+        home.mkdir(parents=True)
+        shutil.copy(ROOT / "deploy" / instance, home / "dagster.yaml")
+        database = parse_dsn(dagster)
+        return self.with_settings(
+            **s3.environment,
+            AQ_BUCKET=bucket,
+            AQ_OBJECT_STORE=f"s3://{bucket}/objects",
+            AQ_WAREHOUSE=f"ducklake:postgres:{warehouse}",
+            DAGSTER_HOME=str(home),
+            DAGSTER_PG_HOST=database["host"],
+            DAGSTER_PG_PORT=database["port"],
+            DAGSTER_PG_DB=database["dbname"],
+            DAGSTER_PG_USER=database["user"],
+            DAGSTER_PG_PASSWORD=database["password"],
+        )
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """The command, running; its working folder is this one."""
@@ -144,7 +169,8 @@ class Installation:
         """The Dagster instance of this home."""
         folder = str(self.home / "dagster")
         with pytest.MonkeyPatch.context() as patch:
-            # The instance's configuration refers to it.
-            patch.setenv("DAGSTER_HOME", folder)
+            # The instance's configuration refers to them.
+            for name, value in {**self.settings, "DAGSTER_HOME": folder}.items():
+                patch.setenv(name, value)
             with dg.DagsterInstance.from_config(folder) as instance:
                 yield instance

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,6 @@ from aq_resources.clock import open_clock
 from aq_sandbox.networks.airqino import generated_answer
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from aq_science.windows import DAY, HOUR
-from tests.conftest import ROOT
 from tests.integration.harness import Installation
 from tests.platform.test_up import READY_SECONDS, Running, free_port
 from tests.servers import PostgresServer, S3Server
@@ -162,31 +160,6 @@ def settle(instance: dg.DagsterInstance, issue_time: datetime) -> None:
         time.sleep(1)
 
 
-def production(installation: Installation, s3: S3Server, postgres: PostgresServer) -> Installation:
-    """Postgres for Dagster and catalog, S3 for everything else."""
-    name = installation.folder.name.replace("-", "_")
-    bucket = s3.create_bucket(name.replace("_", "-"))
-    home = installation.folder / "dagster_home"
-    home.mkdir(parents=True)
-    shutil.copy(ROOT / "deploy" / "dagster.yaml", home / "dagster.yaml")
-    address = postgres.create_database(f"{name}_dagster")
-    from psycopg2.extensions import parse_dsn
-
-    parts = parse_dsn(address)
-    return installation.with_settings(
-        **s3.environment,
-        DAGSTER_HOME=str(home),
-        DAGSTER_PG_HOST=parts["host"],
-        DAGSTER_PG_PORT=parts["port"],
-        DAGSTER_PG_DB=parts["dbname"],
-        DAGSTER_PG_USER=parts["user"],
-        DAGSTER_PG_PASSWORD=parts.get("password", ""),
-        AQ_BUCKET=bucket,
-        AQ_OBJECT_STORE=f"s3://{bucket}/objects",
-        AQ_WAREHOUSE=f"ducklake:postgres:{postgres.create_database(f'{name}_lake')}",
-    )
-
-
 @pytest.fixture(scope="module", params=["embedded", "production"])
 def story(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -200,8 +173,15 @@ def story(
         installation = Installation(folder).with_networks(**networks)
         if request.param == "embedded":
             return installation
-        s3 = request.getfixturevalue("s3")
-        return production(installation, s3, request.getfixturevalue("postgres"))
+        s3: S3Server = request.getfixturevalue("s3")
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        return installation.in_production(
+            s3,
+            s3.create_bucket(name.replace("_", "-")),
+            postgres.create_database(f"{name}_dagster"),
+            postgres.create_database(f"{name}_lake"),
+            "dagster.yaml",
+        )
 
     config = SandboxConfig(stations=len(STATIONS), seed=SEED, now=start)
     hands_off, plain = make("hands_off"), make("plain")
