@@ -16,7 +16,7 @@ from aq_resources.network_settings import NetworkConfig
 
 
 def build_chain(config: NetworkConfig, daily_condition: Condition | None = None) -> dg.Definitions:
-    """Definitions of one network; ``daily_condition`` says when its averages follow by themselves."""
+    """Definitions of one network; its averages follow by themselves by ``daily_condition``."""
     return dg.Definitions(
         assets=[
             build_stations(config),

@@ -57,12 +57,13 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
         platform: Platform = getattr(context.resources, PLATFORM)
         window = window_of(context)
         tally = PullTally(window, Progress(context, window), len(config.stations))
+        asked_at = platform.now()
         pulls = platform.client(config.name).pull(window)
         return AnswerStream(
             tally.answers(pulls),
             tally.metadata,
             # What `late_data` goes by: when each day was last asked for, and whether in vain.
-            lambda: {PULLED_AT: platform.now().timestamp(), UNANSWERED: tally.unanswered},
+            lambda: {PULLED_AT: asked_at.timestamp(), UNANSWERED: tally.unanswered},
         )
 
     return raw_pulls

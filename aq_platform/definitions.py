@@ -9,6 +9,7 @@ import dagster as dg
 
 from aq_assets.chain import build_chain
 from aq_assets.common import FILES, PLATFORM, TABLES
+from aq_assets.upkeep import build_upkeep
 from aq_resources.io_managers import DuckDBIOManager
 from aq_resources.platform import Platform
 from aq_sensors.automation import daily_condition
@@ -40,7 +41,7 @@ def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definit
         # One process a run: steps share the warehouse's connection, and start at once.
         executor=dg.in_process_executor,
     )
-    assets = dg.Definitions.merge(own, *chains)
+    assets = dg.Definitions.merge(own, *chains, build_upkeep())
     jobs = {job.name: job for job in assets.jobs or ()}
     return dg.Definitions.merge(assets, build_sensors(platform, jobs))
 

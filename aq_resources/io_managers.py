@@ -106,15 +106,6 @@ class DayFiles:
             )
         return missing
 
-    def newest_hour(self, files: int = 7) -> datetime | None:
-        """Start of the newest hour that has a value, in the newest ``files`` files; else None."""
-        for day in sorted(self.days(), reverse=True)[:files]:
-            hours = self.scan(Window.of_days(day, day)).filter(pl.col("value").is_not_null())
-            newest = hours.select(pl.col("hour").max()).collect().item()
-            if isinstance(newest, datetime):
-                return newest
-        return None
-
     def days(self, since: date | None = None) -> list[date]:
         """Days that have a file, in order; with ``since``, from that day on."""
         names = self.store.folders(self.root, f"date={since - DAY}" if since is not None else "")

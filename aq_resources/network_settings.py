@@ -75,7 +75,7 @@ class NetworkConfig(_Strict):
         description="Longest window of one request in a backfill; default: the client's own",
     )
     silent_after_hours: int = Field(
-        6, ge=1, description="Hours without a newer reading after which the network counts as silent"
+        6, ge=1, description="Hours without a newer reading after which a network counts as silent"
     )
     concurrent_pulls: int = Field(
         2, ge=1, description="Runs that may ask the network at once, of those the daemon starts"

@@ -24,6 +24,10 @@ _ABANDONED_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
+class MissingObject(PermanentFailure):
+    """The key holds no object."""
+
+
 class ObjectStore(Protocol):
     """What the platform needs of a store. Keys are relative, with ``/`` between parts."""
 
@@ -31,7 +35,7 @@ class ObjectStore(Protocol):
         """Write the whole object. Raises FileExistsError if it exists and may not be replaced."""
 
     def get(self, key: str) -> bytes:
-        """The object's bytes. Raises `PermanentFailure` naming a missing key."""
+        """The object's bytes. Raises `MissingObject` naming a missing key."""
 
     def exists(self, key: str) -> bool:
         """Whether the key holds an object."""
@@ -41,6 +45,9 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """Every key below the folder ``prefix``, in order."""
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Bytes of every object below the folder ``prefix``, by key in order."""
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         """Names of the folders right below ``prefix`` that sort after ``start_after``."""
@@ -97,6 +104,13 @@ class LocalObjectStore:
             for path in folder.rglob("*")
             if path.is_file() and not path.name.startswith(_UNFINISHED)
         )
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        found = {}
+        for key in self.keys(prefix):
+            with suppress(FileNotFoundError):
+                found[key] = self._path(key).stat().st_size
+        return found
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         folder = self._path(prefix)
@@ -185,12 +199,15 @@ class S3ObjectStore:
         self._patiently(once)
 
     def keys(self, prefix: str) -> list[str]:
-        found = self._pages(prefix.rstrip("/") + "/")
-        return sorted(
-            entry["Key"].removeprefix(self.prefix)
-            for page in found
+        return list(self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        found = {
+            entry["Key"].removeprefix(self.prefix): entry["Size"]
+            for page in self._pages(prefix.rstrip("/") + "/")
             for entry in page.get("Contents", [])
-        )
+        }
+        return dict(sorted(found.items()))
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         folder = prefix.rstrip("/") + "/"
@@ -308,8 +325,8 @@ def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _missing(uri: str) -> PermanentFailure:
-    return PermanentFailure(f"{uri} does not exist. Materialize the partition it belongs to first.")
+def _missing(uri: str) -> MissingObject:
+    return MissingObject(f"{uri} does not exist. Materialize the partition it belongs to first.")
 
 
 @contextmanager

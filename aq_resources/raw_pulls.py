@@ -1,6 +1,7 @@
 """Raw pulls: every answer of a network as it came, append-only, as zstd-compressed JSON lines.
 
-A file holds the answers of one pull, in a folder named for the days they cover::
+A file holds the answers of one pull, or of several once `RawPullStore.tidy` has merged them, in a
+folder named for the days they cover::
 
     <network>/raw_pulls/date=YYYY-MM-DD/<pulled_at>.jsonl.zst
     <network>/raw_pulls/span=YYYY-MM-DD..YYYY-MM-DD/<pulled_at>.jsonl.zst   (both days included)
@@ -17,11 +18,13 @@ from urllib.parse import urlparse
 import msgspec
 import zstandard
 
-from aq_resources.object_store import ObjectStore
+from aq_resources.object_store import MissingObject, ObjectStore
 from aq_science.windows import Window
 
 # One file is written whole from memory, so a long pull is cut into files of about this size.
 FILE_BYTES = 32 * 1024 * 1024
+# Compressed size up to which files are merged; answers compress to about a tenth.
+MERGED_BYTES = FILE_BYTES // 10
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 
 
@@ -86,6 +89,21 @@ class Stored:
     size_bytes: int = 0
 
 
+@dataclass
+class Tidied:
+    """What a call of `RawPullStore.tidy` did; files and bytes are the network's."""
+
+    folders: int = 0
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    # Copies of an answer that a killed call had written already.
+    copies_dropped: int = 0
+    # Folders left for another night.
+    folders_left: int = 0
+
+
 class RawPullStore:
     """The raw pulls of one network."""
 
@@ -104,13 +122,14 @@ class RawPullStore:
         pending: list[RawAnswer] = []
         size = 0
         try:
-            for answer in answers:
-                name = folder_name(answer.covers)
+            for received in answers:
+                name = folder_name(received.covers)
                 if name not in known:
                     known[name] = self._newest(name)
-                if known[name].repeats(answer):
+                if known[name].repeats(received):
                     done.repeated += 1
                     continue
+                answer = known[name].after(received)
                 if pending and (folder_name(pending[0].covers) != name or size > FILE_BYTES):
                     full, pending, size = pending, [], 0
                     self._write(full, done)
@@ -128,14 +147,77 @@ class RawPullStore:
         ]
 
     def read(self, folder: str) -> Iterator[RawAnswer]:
-        """Every answer of a folder, in the order received."""
-        for key in self.store.keys(f"{self.root}/{folder}"):
-            yield from self._answers(key)
+        """Every answer of a folder once, file by file; pulls at one time may come in any order."""
+        told: set[int] = set()
+        gone: str | None = None
+        while True:
+            keys = self.store.keys(f"{self.root}/{folder}")
+            try:
+                for key in keys:
+                    for line in self._lines(key):
+                        if (digest := _digest(line)) not in told:
+                            told.add(digest)
+                            yield _decoder.decode(line)
+            except MissingObject:
+                if gone in keys:
+                    raise
+                # Merged into another file since it was listed.
+                gone = key
+            else:
+                return
 
-    def _answers(self, key: str) -> Iterator[RawAnswer]:
+    def tidy(self, ended_before: datetime, limit: int = 1000) -> Tidied:
+        """Merge the many small files of folders whose days had ended by then, oldest first.
+
+        No answer is dropped or changed. A file's content never changes, and it is deleted only
+        after all of it is in another: so a kill loses nothing (the next call finishes the work),
+        and neither do other calls, appends and readers meanwhile.
+        """
+        listed = self.store.sizes(self.root)
+        done = Tidied(files_before=len(listed), bytes_before=sum(listed.values()))
+        folders: dict[str, dict[str, int]] = {}
+        for key, size in listed.items():
+            folders.setdefault(key.split("/")[-2], {})[key] = size
+        wanted = sorted(
+            (folder_window(name).end, name, groups)
+            for name, files in folders.items()
+            if folder_window(name).end <= ended_before and (groups := _groups(files))
+        )
+        done.folders_left = max(0, len(wanted) - limit)
+        for _, _, groups in wanted[:limit]:
+            for keys in groups:
+                self._merge(keys, listed, done)
+            done.folders += 1
+        done.files_after, done.bytes_after = len(listed), sum(listed.values())
+        return done
+
+    def _merge(self, keys: list[str], listed: dict[str, int], done: Tidied) -> None:
+        """Replace these files by one; ``listed`` is kept up to date."""
+        lines: dict[bytes, None] = {}
+        count = 0
+        try:
+            for key in keys:
+                for line in self._lines(key):
+                    lines[line] = None
+                    count += 1
+        except MissingObject:
+            # Somebody else is tidying here.
+            return
+        done.copies_dropped += count - len(lines)
+        data = _compressed(lines)
+        # As `_write` has it: no answer is newer than its file's name. Later than every merged
+        # name, too: one that is used twice could be deleted by who still means the former file.
+        stamp = _received(keys[-1]) + timedelta(microseconds=1)
+        folder = keys[-1].rsplit("/", 1)[0]
+        key = self._put(folder, stamp, data)
+        listed[key] = len(data)
+        for old in keys:
+            self.store.delete(old)
+            del listed[old]
+
+    def _lines(self, key: str) -> list[bytes]:
         data = zstandard.ZstdDecompressor().decompressobj().decompress(self.store.get(key))
-        for line in data.splitlines():
-            yield _decoder.decode(line)
+        return data.splitlines()
 
     def _newest(self, name: str) -> _Newest:
         """The last stored answer to each request of a folder, and the newest pull over its days."""
@@ -150,25 +232,56 @@ class RawPullStore:
             if other != name
             for key in self.store.keys(f"{self.root}/{other}")
         ]
-        return _Newest(last, max(elsewhere, default=None))
+        newest = max([*elsewhere, *(when for when, _ in last.values())], default=None)
+        return _Newest(last, max(elsewhere, default=None), newest)
 
     def _write(self, answers: list[RawAnswer], done: Stored) -> None:
-        lines = b"".join(_encoder.encode(answer) + b"\n" for answer in answers)
-        data = zstandard.ZstdCompressor(level=3).compress(lines)
+        data = _compressed(_encoder.encode(answer) for answer in answers)
         # The last answer's time: `_newest` relies on no answer being newer than its file's name.
         stamp = max(answer.pulled_at for answer in answers)
-        while True:
-            folder = folder_name(answers[0].covers)
-            key = f"{self.root}/{folder}/{stamp.strftime(_STAMP)}.jsonl.zst"
-            try:
-                self.store.put(key, data, overwrite=False)
-                break
-            except FileExistsError:
-                # Another pull began in the same microsecond.
-                stamp += timedelta(microseconds=1)
+        key = self._put(f"{self.root}/{folder_name(answers[0].covers)}", stamp, data)
         done.answers += len(answers)
         done.files.append(self.store.uri(key))
         done.size_bytes += len(data)
+
+    def _put(self, folder: str, stamp: datetime, data: bytes) -> str:
+        """Write a new file; its key."""
+        while True:
+            key = f"{folder}/{stamp.strftime(_STAMP)}.jsonl.zst"
+            try:
+                self.store.put(key, data, overwrite=False)
+            except FileExistsError:
+                try:
+                    if self.store.get(key) == data:
+                        # A write that was tried again had arrived the first time.
+                        return key
+                except MissingObject:
+                    continue
+                # Another pull began in the same microsecond.
+                stamp += timedelta(microseconds=1)
+            else:
+                return key
+
+
+def _groups(files: dict[str, int]) -> list[list[str]]:
+    """Runs of consecutive files that fit into one, of two files at least."""
+    groups: list[list[str]] = [[]]
+    size = 0
+    for key, part in files.items():
+        size += part
+        if groups[-1] and size > MERGED_BYTES:
+            groups.append([])
+            size = part
+        groups[-1].append(key)
+    return [group for group in groups if len(group) > 1]
+
+
+def _compressed(lines: Iterable[bytes]) -> bytes:
+    return zstandard.ZstdCompressor(level=3).compress(b"".join(line + b"\n" for line in lines))
+
+
+def _digest(line: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(line, digest_size=16).digest())
 
 
 def _received(key: str) -> datetime:
@@ -181,14 +294,30 @@ def _received(key: str) -> datetime:
 class _Newest:
     last: dict[tuple[str, str, Window], tuple[datetime, str]]
     elsewhere: datetime | None
+    newest: datetime | None
+
+    def after(self, answer: RawAnswer) -> RawAnswer:
+        """The answer, stamped later than all that was stored for its days before this call.
+
+        The newest answer wins, so one received after a clock has stepped back must not look older
+        than what it corrects.
+        """
+        if self.newest is None or answer.pulled_at > self.newest:
+            return answer
+        later = self.newest + timedelta(microseconds=1)
+        return msgspec.structs.replace(answer, pulled_at=later)
 
     def repeats(self, answer: RawAnswer) -> bool:
         """Whether storing the answer would add nothing to any later fold.
 
         An identical answer still counts where another folder over the same days has been written
-        since: it says that the older value is the newest one again.
+        since: it says that the older value is the newest one again. And where an hour that was in
+        progress has ended since: only from now on is its value a reading.
         """
         stored = self.last.get(answer.request)
         if stored is None or stored[1] != answer.digest:
+            return False
+        ended = min(answer.pulled_at, answer.covers.end).replace(minute=0, second=0, microsecond=0)
+        if stored[0] < ended:
             return False
         return self.elsewhere is None or self.elsewhere <= stored[0]

@@ -86,6 +86,13 @@ class Settings(EnvironmentSettings):
     late_days_per_tick: int = Field(
         10, ge=1, description="Days that `late_data` asks for at once, by network"
     )
+    keep_snapshot_days: int = Field(
+        7, ge=1, description="Days for which the warehouse can be read as it was"
+    )
+    keep_history_days: int = Field(
+        30, ge=1, description="Days for which finished runs and their events are kept"
+    )
+    ui_url: str = Field("", description="Address of the UI, for the links in alerts")
     clock: str = Field(
         "", description="Simulated time, as `aq sandbox --speed` prints it; default the real one"
     )

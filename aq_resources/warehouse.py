@@ -8,11 +8,12 @@ Readers never wait and never see half a write.
 from __future__ import annotations
 
 import importlib.util
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import polars as pl
 import tenacity
 from filelock import FileLock, Timeout
 
+from aq_resources.compaction import Compaction, compact
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.tables import Table, sql_type
 
@@ -30,6 +32,8 @@ UNION_SCHEMA = "air_quality"
 LOCK_SECONDS = 300.0
 CONFLICT_ATTEMPTS = 12
 _LAKE = "lake"
+# What DuckDB says of an S3 that answers 429 or 5xx, or not at all.
+_OVERLOADED = re.compile(r"returned HTTP (429|5\d\d)\b|error for HTTP (GET|HEAD|PUT|POST) to")
 # libpq's names and those of DuckDB's Postgres secret.
 _SECRET = {
     "host": "HOST",
@@ -193,6 +197,13 @@ class Warehouse:
         self._transaction(write)
         self._ready.add((network, name))
 
+    def compact(self, now: datetime, keep: timedelta) -> Compaction:
+        """Merge small files, forget snapshots older than ``keep``, delete what nobody needs.
+
+        The rows stay the same. ``now``: by the clock that stamps files, not a simulated one.
+        """
+        return compact(self._transaction, _LAKE, now, keep)
+
     # Reading
 
     def read(self, query: str, parameters: list[Any] | None = None) -> pl.DataFrame:
@@ -286,7 +297,12 @@ class Warehouse:
             connection.execute("SET TimeZone = 'UTC'")
             if location.uses_s3:
                 self._create_s3_secret(connection)
-            options = ["READ_ONLY"] if read_only else [f"DATA_PATH {_quoted(location.data_path)}"]
+            # Few rows go to Parquet as well: moving them there later would take them from readers.
+            options = (
+                ["READ_ONLY"]
+                if read_only
+                else [f"DATA_PATH {_quoted(location.data_path)}", "DATA_INLINING_ROW_LIMIT 0"]
+            )
             if location.sqlite_path:
                 address = location.url
                 options.append("META_BUSY_TIMEOUT 60000")
@@ -479,9 +495,11 @@ class Warehouse:
                 f"The disk is full: the warehouse at {where} could not be written. Free space and "
                 "run this again; nothing was half-written."
             )
-        if said("unable to connect to postgres", "connection to server"):
-            reason = " ".join(text.split())
-            return _Busy(f"The Postgres of AQ_WAREHOUSE cannot be reached: {reason}")
+        if _OVERLOADED.search(text) or said(
+            "unable to connect to postgres", "connection to server"
+        ):
+            server = "S3" if _OVERLOADED.search(text) else "The Postgres of AQ_WAREHOUSE"
+            return _Busy(f"{server} cannot be reached: {' '.join(text.split())}")
         if said("conflict"):
             return _Conflict(f"The warehouse at {where} could not be written: {text}")
         transient = ("locked", "busy", "connection", "timeout", "could not connect")

@@ -10,7 +10,7 @@ from aq_sensors.automation import build_automation
 from aq_sensors.forecasts import build_forecasts_sensor
 from aq_sensors.late_data import build_late_data, given_up_days
 from aq_sensors.new_readings import build_new_readings
-from aq_sensors.nightly import build_nightly
+from aq_sensors.nightly import build_nightly, build_upkeep_schedule
 from aq_sensors.shell import Jobs
 
 
@@ -29,5 +29,8 @@ def build_sensors(platform: Platform, jobs: Jobs) -> dg.Definitions:
         ]
     return dg.Definitions(
         sensors=sensors,
-        schedules=[build_nightly(platform, config, jobs) for config in networks],
+        schedules=[
+            *(build_nightly(platform, config, jobs) for config in networks),
+            build_upkeep_schedule(platform, jobs),
+        ],
     )

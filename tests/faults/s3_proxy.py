@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlparse
@@ -18,14 +20,39 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 
 class S3Proxy:
-    """Passes everything on; while ``refusing`` is set, no write. Counts those refused."""
+    """Passes everything on, until told to refuse writes. Counts those refused."""
 
     def __init__(self, upstream: str) -> None:
-        self.refusing = threading.Event()
         self.refused = 0
-        self.passed = 0
         self.url = ""
         self._host = urlparse(upstream).netloc
+        self._lock = threading.Lock()
+        self._until_refusal: int | None = None
+        self._seconds: float | None = None
+        self._refuses_until = 0.0
+
+    def refuse_after(self, writes: int, seconds: float | None) -> None:
+        """Refuse writes after as many more, for some seconds from the first one on, or for good."""
+        with self._lock:
+            self._until_refusal, self._seconds = writes, seconds
+
+    def allow(self) -> None:
+        """Refuse no longer."""
+        with self._lock:
+            self._until_refusal, self._refuses_until = None, 0.0
+
+    def refuses(self) -> bool:
+        """Whether the write that has just come is refused."""
+        with self._lock:
+            if self._until_refusal is not None:
+                self._until_refusal -= 1
+                if self._until_refusal < 0:
+                    self._until_refusal = None
+                    seconds = math.inf if self._seconds is None else self._seconds
+                    self._refuses_until = time.monotonic() + seconds
+            refused = time.monotonic() < self._refuses_until
+            self.refused += refused
+            return refused
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
@@ -36,12 +63,9 @@ class S3Proxy:
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
                 body = self.rfile.read(length)
-                if self.command in ("PUT", "POST", "DELETE"):
-                    if proxy.refusing.is_set():
-                        proxy.refused += 1
-                        self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
-                        return
-                    proxy.passed += 1
+                if self.command in ("PUT", "POST", "DELETE") and proxy.refuses():
+                    self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
+                    return
                 with contextlib.closing(http.client.HTTPConnection(proxy._host)) as upstream:
                     # The signature covers the Host header that the client sent.
                     upstream.request(self.command, self.path, body, dict(self.headers.items()))

@@ -1,13 +1,14 @@
-"""Both kinds of object store, and a sandbox that stands for any network."""
+"""Both kinds of object store and warehouse, and a sandbox that stands for any network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from aq_resources.object_store import LocalObjectStore, ObjectStore, open_object_store
+from aq_resources.warehouse import Warehouse, WarehouseLocation
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from tests.servers import S3Server
 
@@ -42,3 +43,36 @@ def sandbox(_sandbox: RunningSandbox) -> RunningSandbox:
     """A network that answers as it should until told otherwise."""
     _sandbox.reset()
     return _sandbox
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseLocation:
+    """An empty place for a warehouse."""
+    if request.param == "sqlite":
+        return WarehouseLocation(f"ducklake:sqlite:{tmp_path}/lake.sqlite", f"{tmp_path}/rows")
+    bucket = request.getfixturevalue("s3_bucket")
+    server: S3Server = request.getfixturevalue("s3")
+    database = request.getfixturevalue("postgres_database")
+    return WarehouseLocation(
+        f"ducklake:postgres:{database}", f"s3://{bucket}/rows", True, server.endpoint_url
+    )
+
+
+@pytest.fixture
+def open_warehouse() -> Iterator[Callable[[WarehouseLocation], Warehouse]]:
+    opened: list[Warehouse] = []
+
+    def open_it(location: WarehouseLocation) -> Warehouse:
+        opened.append(Warehouse(location))
+        return opened[-1]
+
+    yield open_it
+    for warehouse in opened:
+        warehouse.close()
+
+
+@pytest.fixture
+def warehouse(
+    location: WarehouseLocation, open_warehouse: Callable[[WarehouseLocation], Warehouse]
+) -> Warehouse:
+    return open_warehouse(location)

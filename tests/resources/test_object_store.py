@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 import polars as pl
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -306,3 +307,35 @@ def test_what_a_killed_write_left_is_cleared_by_a_later_one(local: LocalObjectSt
     assert not abandoned.exists()
     # Somebody may be writing this one right now.
     assert fresh.exists()
+
+
+def test_a_write_is_tried_again_until_patience_is_over(
+    s3_bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_object_store(f"s3://{s3_bucket}", "http://127.0.0.1:1", patience=5.0)
+    calls: list[str] = []
+
+    class Away:
+        """A client whose server is not there for the first calls."""
+
+        def put_object(self, **_: object) -> None:
+            calls.append("put")
+            if len(calls) < 3:
+                raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+        def get_object(self, **_: object) -> None:
+            calls.append("get")
+            raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    store.client = Away()  # type: ignore[attr-defined]
+    store.put("a", b"")
+    assert calls == ["put"] * 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    calls.clear()
+    with pytest.raises(TransientFailure):
+        store.get("a")
+    assert calls == ["get"]
+    impatient = open_object_store(f"s3://{s3_bucket}", "http://127.0.0.1:1")
+    impatient.client = Away()  # type: ignore[attr-defined]
+    with pytest.raises(TransientFailure):
+        impatient.put("a", b"")

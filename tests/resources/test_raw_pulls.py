@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -69,7 +69,7 @@ def test_folder_of_another_name_is_refused(name: str) -> None:
 def test_answer_comes_back_verbatim(
     local: LocalObjectStore, body: str, status: int, params: dict[str, str]
 ) -> None:
-    pulls = RawPullStore(local, f"n{abs(hash((body, status)))}")
+    pulls = RawPullStore(local, f"n{abs(hash((body, status, str(params))))}")
     window = days(1, 1)
     given_answer = RawAnswer(
         "https://x/ü", params, (window.start, window.end), LATER[0], status, body
@@ -126,6 +126,15 @@ def test_answer_that_came_back_is_stored(pulls: RawPullStore) -> None:
         assert pulls.append([answer(body, pulled_at=when)]).answers == 1
 
 
+def test_identical_answer_counts_where_an_hour_has_ended_since(pulls: RawPullStore) -> None:
+    """An hour in progress at the first pull is a reading from the first pull after its end on."""
+    ten = MIDNIGHT + 10 * HOUR
+    minutes = {-5: 1, -2: 0, 5: 1, 50: 0, 14 * 60 + 1: 1, 30 * 60: 0}
+    for after, stored in minutes.items():
+        done = pulls.append([answer("a", pulled_at=ten + timedelta(minutes=after))])
+        assert done.answers == stored, after
+
+
 def test_identical_answer_counts_where_another_folder_spoke_since(pulls: RawPullStore) -> None:
     """The span's value would stay the newest although the day's pull has contradicted it."""
     pulls.append([answer("a", pulled_at=LATER[0])])
@@ -166,7 +175,7 @@ def test_each_folder_gets_its_own_file(pulls: RawPullStore) -> None:
     answers = [
         answer("a", pulled_at=LATER[0]),
         answer("b", window=days(2, 2), pulled_at=LATER[0]),
-        answer("c", window=days(1, 2), pulled_at=LATER[0]),
+        answer("c", window=days(1, 2), pulled_at=LATER[1]),
     ]
     assert len(pulls.append(answers).files) == 3
     assert everything(pulls) == answers
@@ -253,3 +262,40 @@ def test_fold_of_what_is_stored_is_the_fold_of_all_that_came(
         pulls.append(answers)
         came += answers
     assert_frame_equal(told(everything(pulls)), told(came))
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(one_pull, st.integers(0, 7)), max_size=6), st.integers(0, 10**9))
+def test_a_clock_that_steps_about_does_not_change_what_is_known(
+    local: LocalObjectStore, history: list[tuple[Asked, int]], number: int
+) -> None:
+    """The last answer that came is the newest one, whatever the clock said."""
+    pulls = RawPullStore(local, f"c{number}-{abs(hash(str(history)))}")
+    came: list[RawAnswer] = []
+    for n, ((windows, stations, bodies), hour) in enumerate(history):
+        requests = [(window, station) for window in windows for station in stations]
+
+        def received(at: datetime, asked: list = requests, said: list = bodies) -> list[RawAnswer]:
+            return [
+                answer(body, window=window, station=station, pulled_at=at.replace(microsecond=k))
+                for k, ((window, station), body) in enumerate(zip(asked, said, strict=False))
+            ]
+
+        pulls.append(received(LATER[hour]))
+        came += received(LATER[0].replace(minute=n))
+    found = told(everything(pulls)).drop("pulled_at")
+    assert_frame_equal(found, told(came).drop("pulled_at"))
+
+
+def test_a_write_that_arrived_and_was_tried_again_is_stored_once(local: LocalObjectStore) -> None:
+    class LostAcknowledgement(LocalObjectStore):
+        """Stores, and hears of it only by being refused the second time."""
+
+        def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
+            super().put(key, data, overwrite=overwrite)
+            super().put(key, data, overwrite=overwrite)
+
+    pulls = RawPullStore(LostAcknowledgement(local.root), "airqino")
+    stored = pulls.append([answer("a")])
+    assert (stored.answers, len(stored.files)) == (1, 1)
+    assert [one.body for one in everything(pulls)] == ["a"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -33,38 +33,7 @@ from tests.servers import PostgresServer, S3Server
 D1, D2, D3 = (date(2024, 3, n) for n in (1, 2, 3))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> WarehouseLocation:
-    """An empty place for a warehouse."""
-    if request.param == "sqlite":
-        return WarehouseLocation(f"ducklake:sqlite:{tmp_path}/lake.sqlite", f"{tmp_path}/rows")
-    bucket = request.getfixturevalue("s3_bucket")
-    server: S3Server = request.getfixturevalue("s3")
-    database = request.getfixturevalue("postgres_database")
-    return WarehouseLocation(
-        f"ducklake:postgres:{database}", f"s3://{bucket}/rows", True, server.endpoint_url
-    )
-
-
-@pytest.fixture
-def open_warehouse() -> Iterator[Callable[[WarehouseLocation], Warehouse]]:
-    opened: list[Warehouse] = []
-
-    def open_it(location: WarehouseLocation) -> Warehouse:
-        opened.append(Warehouse(location))
-        return opened[-1]
-
-    yield open_it
-    for warehouse in opened:
-        warehouse.close()
-
-
 Open = Callable[[WarehouseLocation], Warehouse]
-
-
-@pytest.fixture
-def warehouse(location: WarehouseLocation, open_warehouse: Open) -> Warehouse:
-    return open_warehouse(location)
 
 
 @pytest.fixture
@@ -75,7 +44,7 @@ def embedded(tmp_path: Path, open_warehouse: Open) -> Warehouse:
     )
 
 
-# More than DuckLake keeps in its catalog (10): these rows become Parquet.
+# Several rows of each write, so that half a write would show.
 STATION_IDS = [f"s{n:02d}" for n in range(12)]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
@@ -36,11 +35,18 @@ class Plant:
     """A platform with its definitions, an instance, and the daemon's part played by the test."""
 
     platform: Platform
-    definitions: dg.Definitions
     instance: dg.DagsterInstance
     sandbox: RunningSandbox
     now: datetime = NOW
     cursors: dict[str, str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.load(self.platform)
+
+    def load(self, platform: Platform) -> None:
+        """Take the definitions of this platform."""
+        self.definitions = build_defs(platform)
+        self.repository = self.definitions.get_repository_def()
 
     def at(self, now: datetime) -> None:
         """Set both clocks."""
@@ -52,11 +58,10 @@ class Plant:
 
     def tick(self, sensor: str, *, keep: bool = True) -> Tick:
         """Evaluate the sensor as the daemon does; ``keep`` the cursor for the next tick."""
-        repository = _repository(self.definitions)
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursors.get(sensor), repository_def=repository
+            instance=self.instance, cursor=self.cursors.get(sensor), repository_def=self.repository
         )
-        found = repository.get_sensor_def(sensor).evaluate_tick(context)
+        found = self.repository.get_sensor_def(sensor).evaluate_tick(context)
         if keep:
             self.cursors[sensor] = found.cursor
         return Tick(list(found.run_requests or ()), found.skip_message, found.cursor)
@@ -75,11 +80,6 @@ class Plant:
     def days(self, asset: str) -> set[str]:
         """Partitions of an asset that were materialized."""
         return self.instance.get_materialized_partitions(dg.AssetKey(["airqino", asset]))
-
-
-@lru_cache(maxsize=2)
-def _repository(definitions: dg.Definitions) -> dg.RepositoryDefinition:
-    return definitions.get_repository_def()
 
 
 @pytest.fixture(scope="session")
@@ -118,5 +118,5 @@ def plant(
         closing(Platform.from_environment(now=lambda: made[0].now)) as platform,
         dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance,
     ):
-        made.append(Plant(platform, build_defs(platform), instance, sandbox))
+        made.append(Plant(platform, instance, sandbox))
         yield made[0]

@@ -158,7 +158,7 @@ def test_a_network_without_news_is_asked_less_and_less(
         decision, asked = decide(place, newest, now)
         assert asked == 1
         assert not decision.asks
-        assert "AirQino shows no hour after" in decision.reason
+        assert decision.reason.startswith("AirQino shows no ")
         place = decision.place
         assert place.ask_at is not None
         _, asked = decide(place, newest, place.ask_at - timedelta(seconds=1))
@@ -285,7 +285,8 @@ def test_every_hour_published_is_requested_once_whatever_fails_on_the_way(steps:
     for _ in range(130):
         world.tick(60)
     assert world.place.hour == world.newest
-    assert world.place.asks == ()
+    # Nothing is watched but what the last tick may have asked for.
+    assert {ask.version for ask in world.place.asks} <= {world.newest.isoformat()}
     assert len(world.keys) == len(set(world.keys))
 
 

@@ -38,13 +38,11 @@ def test_the_day_in_progress_is_never_scored(now: datetime) -> None:
 
 
 def request_of(plant: Plant, scheduled: datetime) -> list[dg.RunRequest]:
-    repository = plant.definitions.get_repository_def()
     context = dg.build_schedule_context(
-        plant.instance, scheduled_execution_time=scheduled, repository_def=repository
+        plant.instance, scheduled_execution_time=scheduled, repository_def=plant.repository
     )
-    return list(
-        repository.get_schedule_def("airqino_nightly").evaluate_tick(context).run_requests or ()
-    )
+    schedule = plant.repository.get_schedule_def("airqino_nightly")
+    return list(schedule.evaluate_tick(context).run_requests or ())
 
 
 def test_the_night_describes_the_stations_and_scores_three_days(plant: Plant) -> None:

@@ -335,7 +335,7 @@ def test_missing_days_are_pulled_and_then_nothing_is_late(plant: Plant) -> None:
 def test_the_limit_bounds_the_days_of_a_tick(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AQ_LATE_DAYS_PER_TICK", "2")
     with closing(Platform.from_environment(now=lambda: plant.now)) as platform:
-        plant.definitions = build_defs(platform)
+        plant.load(platform)
         assert asked(plant.tick(LATE_DATA)) == [("airqino_readings", "2025-06-15", "2025-06-16")]
         assert asked(plant.tick(LATE_DATA)) == [("airqino_readings", "2025-06-17", "2025-06-17")]
 
@@ -356,21 +356,25 @@ def test_days_are_visited_again_when_due(plant: Plant) -> None:
 
 
 def test_a_station_that_did_not_answer_is_asked_again_with_its_day(plant: Plant) -> None:
+    plant.at(utc(2025, 6, 16, 9, 20))
     plant.sandbox.inject("status", status=500, path_contains="283181971")
-    plant.run(plant.tick(LATE_DATA).requests[0])
-    later = []
-    for _ in range(3):
-        plant.later(minutes=20)
+    keys = []
+    # At once, then after ten minutes and after six hours.
+    for wait in (0, 1, 15, 300, 90):
+        plant.later(minutes=wait)
         for request in plant.tick(LATE_DATA).requests:
-            later.append(str(request.run_key))
-            plant.run(request)
-    # Once with the others, then every day alone; the third time is hours away.
-    assert later[0].startswith("airqino_readings:2025-06-15..2025-06-17:late_data-unanswered-")
-    assert len(later) == 1 + 3
+            keys.append(str(request.run_key).rsplit(":", 2)[1])
+            assert plant.run(request).success
+    assert [key.split("-")[1] for key in keys] == ["missing", *["unanswered"] * 3]
+    assert len(set(keys)) == 4
+    plant.later(minutes=20)
+    assert "Given up: airqino 2025-06-15" in str(plant.tick(LATE_DATA).reason)
+    # Another visit is due, and brings it.
     plant.sandbox.clear()
-    plant.later(hours=7)
-    for request in plant.tick(LATE_DATA).requests:
-        plant.run(request)
+    plant.at(utc(2025, 6, 17, 0, 5))
+    for request, why in zip(plant.tick(LATE_DATA).requests, ("revisit_1", MISSING), strict=True):
+        assert why in str(request.run_key)
+        assert plant.run(request).success
     assert plant.tick(LATE_DATA).reason == "Nothing is late."
 
 
