@@ -1,4 +1,4 @@
-"""``late_data``: days that are missing, failed or due for another look are pulled again."""
+"""``late_data``: days that are missing, failed or due for another look are brought in again."""
 
 from __future__ import annotations
 
@@ -36,16 +36,20 @@ ATTEMPTS = len(WAITS)
 # Days are looked after for a week longer than the last visit falls due: the platform or the network
 # may be down on that very day.
 GRACE_DAYS = 7
+# The averages follow the readings within a minute or so; later than this their run has failed.
+AVERAGES_WITHIN = timedelta(hours=1)
 MISSING, FAILED, UNANSWERED_REASON = "missing", "failed", "unanswered"
+NOT_AVERAGED = "not_averaged"
 
 
 @dataclass(frozen=True)
 class DayState:
-    """What is known of a day: when it was last pulled, whether all answered, whether cleaned."""
+    """What is known of a day: when it was last pulled, and how far that has come."""
 
     pulled_at: datetime | None = None
     unanswered: int = 0
     cleaned: bool = False
+    averaged: bool = True
     # Storage id of the last pull: another pull makes the next request another one.
     version: int = 0
 
@@ -86,7 +90,9 @@ def wanted(day: date, state: DayState, now: datetime, revisit_days: tuple[int, .
     due = [n for n in revisit_days if state.pulled_at < ended + n * DAY <= now]
     if due:
         return f"revisit_{max(due)}"
-    return UNANSWERED_REASON if state.unanswered else ""
+    if state.unanswered:
+        return UNANSWERED_REASON
+    return "" if state.averaged or now < state.pulled_at + AVERAGES_WITHIN else NOT_AVERAGED
 
 
 def decide_late_data(
@@ -151,13 +157,13 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=NAME,
-        jobs=[jobs[f"{name}_readings"] for name in platform.networks],
+        jobs=[jobs[f"{name}_{job}"] for name in platform.networks for job in ("readings", "daily")],
         minimum_interval_seconds=TICK_SECONDS,
         default_status=switched_on(platform),
         description=(
             "Days of the last weeks that are missing, failed or due for another look "
             f"({', '.join(map(str, settings.revisit_days))} days after they ended) are pulled "
-            "again, oldest first."
+            "again, oldest first; those whose averages failed are averaged again."
         ),
     )
     def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -181,7 +187,8 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
                 times = late.tried[first.isoformat()].times
                 newest = max(state.version for state in days.values())
                 version = f"late_data-{reason}-{newest}-{times}"
-                ask = Ask(f"{name}_readings", first.isoformat(), last.isoformat(), version)
+                job = f"{name}_{'daily' if reason == NOT_AVERAGED else 'readings'}"
+                ask = Ask(job, first.isoformat(), last.isoformat(), version)
                 requests.append(run_request(ask, name, Priority.LATE))
         return dg.SensorResult(
             run_requests=requests,
@@ -224,6 +231,7 @@ def day_states(
     raw = dg.AssetKey([config.name, "raw_pulls"])
     pulled = _newest_by_day(instance, raw, keys)
     cleaned = _newest_by_day(instance, dg.AssetKey([config.name, "hourly_readings"]), keys)
+    averaged = _newest_by_day(instance, dg.AssetKey([config.name, "daily_averages"]), keys)
     found: dict[int, Mapping[str, dg.MetadataValue]] = {}
     if pulled:
         records = instance.fetch_materializations(
@@ -240,6 +248,7 @@ def day_states(
             _instant(metadata.get(PULLED_AT)) if version else None,
             int(_number(metadata.get(UNANSWERED))),
             cleaned.get(key, 0) > version,
+            averaged.get(key, 0) > cleaned.get(key, 0),
             version,
         )
     return states

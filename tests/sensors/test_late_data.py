@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -17,6 +17,7 @@ from aq_sensors.late_data import (
     FAILED,
     GRACE_DAYS,
     MISSING,
+    NOT_AVERAGED,
     UNANSWERED_REASON,
     WAITS,
     DayState,
@@ -282,3 +283,14 @@ def test_every_day_is_visited_once_a_due_date(limit: int, pause: int) -> None:
 @given(st.text())
 def test_a_garbled_cursor_is_a_new_beginning(text: str) -> None:
     assert isinstance(read_cursor(text, dict[str, Late]), dict)
+
+
+def test_a_day_whose_averages_failed_is_averaged_again_and_not_pulled() -> None:
+    pulled = utc(2024, 6, 3, 1)
+    state = DayState(pulled_at=pulled, cleaned=True, averaged=False, version=1)
+    day = date(2024, 6, 1)
+    assert wanted(day, state, pulled + timedelta(minutes=59), ()) == ""
+    assert wanted(day, state, pulled + timedelta(hours=1), ()) == NOT_AVERAGED
+    assert wanted(day, replace(state, averaged=True), pulled + timedelta(hours=1), ()) == ""
+    # Pulling again averages again as well.
+    assert wanted(day, replace(state, cleaned=False), pulled + timedelta(hours=1), ()) == FAILED

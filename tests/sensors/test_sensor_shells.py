@@ -342,6 +342,7 @@ def test_the_limit_bounds_the_days_of_a_tick(plant: Plant, monkeypatch: pytest.M
 
 def test_days_are_visited_again_when_due(plant: Plant) -> None:
     plant.run(plant.tick(LATE_DATA).requests[0])
+    plant.average()
     plant.at(utc(2025, 6, 18, 23, 59))
     assert plant.tick(LATE_DATA).requests == []
     plant.at(utc(2025, 6, 19))
@@ -352,6 +353,19 @@ def test_days_are_visited_again_when_due(plant: Plant) -> None:
     for request in requests:
         assert plant.run(request).success
     plant.later(minutes=1)
+    assert plant.tick(LATE_DATA).reason == "Nothing is late."
+
+
+def test_days_whose_averages_failed_are_averaged_again(plant: Plant) -> None:
+    plant.run(plant.tick(LATE_DATA).requests[0])
+    plant.later(minutes=50)
+    assert plant.tick(LATE_DATA).requests == []
+    plant.later(minutes=10)
+    (request,) = plant.tick(LATE_DATA).requests
+    assert request.job_name == "airqino_daily"
+    assert "not_averaged" in str(request.run_key)
+    plant.average()
+    plant.later(minutes=15)
     assert plant.tick(LATE_DATA).reason == "Nothing is late."
 
 
