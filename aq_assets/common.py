@@ -128,7 +128,7 @@ class Progress:
 
     def __call__(self, window: Window) -> None:
         """Note that ``window`` is done."""
-        self.done += int((window.end - window.start) / HOUR)
+        self.done = min(self.total, self.done + int((window.end - window.start) / HOUR))
         report(self.asset, self.done, self.total)
         if self.total > timedelta(days=31) / HOUR:
             percent = self.done * 100 // self.total

@@ -31,6 +31,8 @@ from aq_science.readings import fold_versions, hourly_readings
 from aq_science.windows import Window
 
 _PLOTTED = "pm25"
+# As often as this a window is written again because another run stored pulls over it meanwhile.
+_ROUNDS = 5
 
 
 def build_hourly_readings(config: NetworkConfig) -> dg.AssetsDefinition:
@@ -60,12 +62,16 @@ def build_hourly_readings(config: NetworkConfig) -> dg.AssetsDefinition:
 
         def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
             for part in window.chunks(platform.chunk):
-                folded = fold_versions(reader.read(part))
-                frame = hourly_readings(
-                    folded, config.name, platform.settings.gas_reference_celsius
-                )
+                for _ in range(_ROUNDS):
+                    folded = fold_versions(reader.read(part))
+                    frame = hourly_readings(
+                        folded, config.name, platform.settings.gas_reference_celsius
+                    )
+                    yield part, frame
+                    # Written by now: another run may have stored more in the meantime.
+                    if not reader.outdated(part):
+                        break
                 tally.add(frame)
-                yield part, frame
             tally.refuse_unreadable(title(config))
 
         return FrameStream(chunks(), day_details, tally.metadata, Progress(context, window))

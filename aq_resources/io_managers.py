@@ -52,7 +52,8 @@ class AnswerStream:
 
 @dataclass
 class FrameStream:
-    """Frames of consecutive windows that each hold whole partitions, in order.
+    """Frames of consecutive windows that each hold whole partitions, in order; a window that comes
+    twice counts as it came last.
 
     ``details`` gives the numbers that the UI plots for each day of a chunk, ``summary`` what
     belongs to the run as a whole, asked for after the last chunk; ``progress`` is told of each
@@ -178,7 +179,7 @@ class S3IOManager(dg.IOManager):
         self, context: dg.OutputContext, network: str, name: str, stream: FrameStream
     ) -> None:
         files = self.day_files(network, name)
-        rows = size = 0
+        sizes: dict[date, tuple[int, int]] = {}
         details: dict[str, Metadata] = {}
         for window, frame in stream.chunks:
             if frame.schema != files.schema:
@@ -197,11 +198,15 @@ class S3IOManager(dg.IOManager):
                     "size_bytes": len(data),
                     "sha256": hashlib.sha256(data).hexdigest(),
                 }
-                rows, size = rows + len(part), size + len(data)
+                sizes[day] = len(part), len(data)
             stream.progress(window)
         if name in self.published and details:
             self._publish(network, name, files)
-        totals = {"rows": rows, "partitions": len(details), "run_size_bytes": size}
+        totals = {
+            "rows": sum(rows for rows, _ in sizes.values()),
+            "partitions": len(sizes),
+            "run_size_bytes": sum(size for _, size in sizes.values()),
+        }
         _attach(context, details, {**stream.summary(), **totals})
 
     def _publish(self, network: str, name: str, files: DayFiles) -> None:

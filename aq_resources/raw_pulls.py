@@ -146,12 +146,16 @@ class RawPullStore:
             name for name in self.store.folders(self.root) if folder_window(name).overlaps(window)
         ]
 
+    def keys(self, folder: str) -> list[str]:
+        """The files of a folder."""
+        return self.store.keys(f"{self.root}/{folder}")
+
     def read(self, folder: str) -> Iterator[RawAnswer]:
         """Every answer of a folder once, file by file; pulls at one time may come in any order."""
         told: set[int] = set()
         gone: str | None = None
         while True:
-            keys = self.store.keys(f"{self.root}/{folder}")
+            keys = self.keys(folder)
             try:
                 for key in keys:
                     for line in self._lines(key):

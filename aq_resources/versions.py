@@ -23,6 +23,7 @@ class VersionReader:
         self.problems = Problems()
         self.unreadable: set[str] = set()
         self._parsed: dict[str, pl.DataFrame] = {}
+        self._read: dict[str, set[str]] = {}
 
     def read(self, window: Window) -> pl.DataFrame:
         """Every version (`VERSION_SCHEMA`) of the hours in ``window``."""
@@ -30,11 +31,27 @@ class VersionReader:
         self._parsed = {name: self._parsed[name] for name in wanted if name in self._parsed}
         for name in wanted:
             if name not in self._parsed:
+                self._read[name] = set(self.pulls.keys(name))
                 self._parsed[name] = self._parse(name)
         inside = pl.col("hour").is_between(window.start, window.end, closed="left")
         return pl.concat(
             [VERSION_SCHEMA.to_frame(), *(self._parsed[name].filter(inside) for name in wanted)]
         )
+
+    def outdated(self, window: Window) -> bool:
+        """Whether more was stored over ``window`` since it was read; reading again takes it in.
+
+        Asked after a write, it keeps a run that read early from having the last word over one that
+        read more: whoever stored an answer writes after that, too.
+        """
+        changed = [
+            name
+            for name in self.pulls.folders(window)
+            if set(self.pulls.keys(name)) - self._read.get(name, set())
+        ]
+        for name in changed:
+            self._parsed.pop(name, None)
+        return bool(changed)
 
     def _parse(self, folder: str) -> pl.DataFrame:
         parsed = self.client.parse(self.pulls.read(folder))

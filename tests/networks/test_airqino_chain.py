@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import dagster as dg
+import msgspec
 import polars as pl
 import pytest
 
@@ -19,8 +20,9 @@ from aq_platform.definitions import build_defs
 from aq_platform.runs import Outcome, Runner
 from aq_resources.platform import Platform
 from aq_resources.raw_pulls import RawAnswer, RawPullStore
+from aq_resources.versions import VersionReader
 from aq_sandbox.server import RunningSandbox
-from aq_science.windows import HOUR, midnight
+from aq_science.windows import HOUR, Window, midnight
 from tests.factories import DAY as ONE_DAY
 from tests.networks.conftest import STATIONS
 
@@ -267,3 +269,34 @@ def test_days_without_forecasts_are_scored_with_zero_rows(chain: Chain) -> None:
         assert (metadata["forecasts"], metadata["days_without_forecasts"]) == (0, 1)
         assert "plot" not in metadata
     assert chain.scores() == []
+
+
+def test_a_run_that_read_early_does_not_have_the_last_word(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between this run's reading and its writing, another stores a correction and is done."""
+    assert chain.backfill().success
+    first = chain.answers()[0]
+    body = json.loads(first.body)
+    row = next(
+        row for row in body["data"] if row["timestamp"].startswith(f"{DAY} 12") and "PM2.5" in row
+    )
+    row["PM2.5"] = 77.25
+    corrected = msgspec.structs.replace(
+        first, body=json.dumps(body), pulled_at=first.pulled_at + timedelta(hours=1)
+    )
+    reads: list[Window] = []
+    read = VersionReader.read
+
+    def read_then_lose_the_race(reader: VersionReader, window: Window) -> pl.DataFrame:
+        versions = read(reader, window)
+        if not reads:
+            chain.pulls.append([corrected])
+        reads.append(window)
+        return versions
+
+    monkeypatch.setattr(VersionReader, "read", read_then_lose_the_race)
+    assert chain.backfill().success
+    assert len(reads) == 2
+    revised = chain.readings().filter(pl.col("revision") == 1)
+    assert revised["value"].to_list() == [77.25]
