@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import PROJECT_ROOT, NetworkConfig
 from aq_resources.settings import Settings
@@ -45,12 +47,24 @@ def prepare_home(settings: Settings) -> Path:
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance, after marking as failed what a killed `aq` left behind as running."""
-    prepare_home(settings)
+    home = prepare_home(settings)
     import dagster as dg
 
-    with dg.DagsterInstance.get() as instance:
+    with _alone(home, settings):
+        opened = dg.DagsterInstance.get()
+    with opened as instance:
         _end_orphans(instance)
         yield instance
+
+
+@contextmanager
+def _alone(home: Path, settings: Settings) -> Iterator[None]:
+    """Whoever opens a new home makes its SQLite databases: Dagster cannot do that twice at once."""
+    if home != settings.dagster_home:
+        yield
+        return
+    with FileLock(home / "opening.lock"):
+        yield
 
 
 def set_pool_limits(instance: dg.DagsterInstance, networks: Iterable[NetworkConfig]) -> None:

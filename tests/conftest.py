@@ -20,6 +20,14 @@ settings.load_profile("project")
 
 _numbers = count(1)
 
+# Folders whose tests start whole platforms.
+_LONG = ("integration", "faults", "browser", "platform")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no core waits for the other at the end."""
+    items.sort(key=lambda item: not any(name in item.path.parts for name in _LONG))
+
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:

@@ -178,7 +178,7 @@ def ended(platform: Platform, run_id: str) -> str | None:
 
 def test_the_ui_knows_every_asset_group(platform: Platform) -> None:
     nodes = platform.ask("{ assetNodes { groupName assetKey { path } } }")["assetNodes"]
-    assert {node["groupName"] for node in nodes} == {"airqino"}
+    assert {node["groupName"] for node in nodes} == {"airqino", "upkeep"}
     names = {"/".join(node["assetKey"]["path"]) for node in nodes}
     assert names >= {f"airqino/{name}" for name in ("stations", *CHAIN, "forecasts")}
 
