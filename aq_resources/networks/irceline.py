@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -197,9 +197,12 @@ class IrcelineClient:
         if not answers:
             raise next(pull.failure for pull in pulls if pull.failure is not None)
         versions = self.parse(answers).versions
-        newest: datetime | None = versions["hour"].max()  # type: ignore[assignment]
-        self._freshest = versions.filter(pl.col("hour") == newest)["sensor_id"].unique().to_list()
-        return newest
+        if versions.is_empty():
+            return None
+        newest = versions.filter(pl.col("hour") == pl.col("hour").max())
+        self._freshest = newest["sensor_id"].unique().to_list()
+        hour: datetime = newest["hour"][0]
+        return hour
 
     def _some_series(self, wanted: list[ListedSeries]) -> list[ListedSeries]:
         """A silent series among many must not hide that the others go on."""
@@ -247,19 +250,21 @@ class IrcelineClient:
         search where no part succeeds: then it is the network that is ill.
         """
         done: list[Pull] = []
-        waiting: deque[Sequence[ListedSeries]] = deque([batch])
+        parts: list[Sequence[ListedSeries]] = [batch]
         requests = 0
         answered = False
-        while waiting:
-            part = waiting.popleft()
-            pull = self._ask_once(part, window, http)
-            requests += 1
-            answered = answered or pull.failure is None
-            worth_it = requests < (SPLIT_REQUESTS if answered else 3)
-            if len(part) > 1 and worth_it and _status(pull.failure) in _SPLIT_ON:
-                waiting += [part[: len(part) // 2], part[len(part) // 2 :]]
-            else:
-                done.append(pull)
+        while parts:
+            pulls = [self._ask_once(part, window, http) for part in parts]
+            requests += len(parts)
+            answered = answered or any(pull.failure is None for pull in pulls)
+            search = requests < SPLIT_REQUESTS if answered else requests == 1
+            halves: list[Sequence[ListedSeries]] = []
+            for part, pull in zip(parts, pulls, strict=True):
+                if search and len(part) > 1 and _status(pull.failure) in _SPLIT_ON:
+                    halves += [part[: len(part) // 2], part[len(part) // 2 :]]
+                else:
+                    done.append(pull)
+            parts = halves
         if requests > 1:
             with self._lock:
                 self._listed = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,9 @@ PM10, PM25 = "Particulate Matter < 10 µm", "Particulate Matter < 2.5 µm"
 
 
 @pytest.fixture
-def client(clean_environment: None) -> IrcelineClient:
-    return make_bench().client
+def client(clean_environment: None) -> Iterator[IrcelineClient]:
+    with closing(make_bench().client) as made:
+        yield made
 
 
 def ms(hour: datetime) -> int:
