@@ -15,7 +15,7 @@ class TransientFailure(dg.Failure):
     """Worth trying again later: 429, 5xx, time-outs, broken answers, locks.
 
     ``retry_after`` is the wait in seconds that the server itself asked for, ``status`` what it
-    answered if it answered.
+    answered with, if it did.
     """
 
     def __init__(

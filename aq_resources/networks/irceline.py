@@ -17,7 +17,7 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -178,12 +178,17 @@ class IrcelineClient:
         for station, no_series in unknown.items():
             yield Pull(station, None, no_series)
         requests = (
-            (batch, part) for part in window.chunks(self.span) for batch in batches(wanted, part)
+            (batch, part, len(cut))
+            for part in window.chunks(self.span)
+            for cut in [list(batches(wanted, part))]
+            for batch in cut
         )
-        for pulls in concurrently(
-            lambda request: self._ask(*request, self._http), requests, self._workers
+        for pulls, of in concurrently(
+            lambda request: (self._ask(*request[:2], self._http), request[2]),
+            requests,
+            self._workers,
         ):
-            yield from pulls
+            yield from (replace(pull, of=of) for pull in pulls)
 
     def newest_hour(self) -> datetime | None:
         """By one question about some series: those that were newest last time, others in turn."""
@@ -352,16 +357,13 @@ class IrcelineClient:
         for entry in _entries(self._get(http, "stations", {})):
             positions[_text(_at(entry, "properties", "id"))] = _position(entry)
         return [
-            ListedSeries(
-                one.series_id,
-                one.meaning,
-                one.parameter,
-                one.label,
-                *positions.get(one.meaning.station, (None, None)),
-            )
-            if one.latitude is None
-            else one
+            replace(one, latitude=latitude, longitude=longitude)
             for one in listed
+            for latitude, longitude in [
+                positions.get(one.meaning.station, (None, None))
+                if one.latitude is None
+                else (one.latitude, one.longitude)
+            ]
         ]
 
     def _get(self, http: HttpClient, path: str, params: dict[str, str]) -> Any:

@@ -156,6 +156,13 @@ def test_one_question_brings_a_day_of_every_series(make: Make) -> None:
     assert parsed.problems.total == 0
 
 
+def test_a_pull_says_how_many_bring_its_window(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aq_resources.networks.irceline.POINTS_PER_REQUEST", 24 * 10)
+    pulls = make().pull(JUNE_10)
+    assert len(pulls) == 3
+    assert {pull.of for pull in pulls} == {3}
+
+
 def test_the_question_is_part_of_the_answer_kept(make: Make) -> None:
     bench = make(stations=("1234",))
     [pull] = bench.pull(JUNE_10)
