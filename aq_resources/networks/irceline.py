@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import httpx
@@ -356,15 +357,14 @@ class IrcelineClient:
         positions = {}
         for entry in _entries(self._get(http, "stations", {})):
             positions[_text(_at(entry, "properties", "id"))] = _position(entry)
-        return [
-            replace(one, latitude=latitude, longitude=longitude)
-            for one in listed
-            for latitude, longitude in [
-                positions.get(one.meaning.station, (None, None))
-                if one.latitude is None
-                else (one.latitude, one.longitude)
-            ]
-        ]
+
+        def placed(one: ListedSeries) -> ListedSeries:
+            if one.latitude is not None:
+                return one
+            latitude, longitude = positions.get(one.meaning.station, (None, None))
+            return replace(one, latitude=latitude, longitude=longitude)
+
+        return [placed(one) for one in listed]
 
     def _get(self, http: HttpClient, path: str, params: dict[str, str]) -> Any:
         return msgspec.json.decode(http.get(f"{self._url}/{path}", params, _what_is_wrong).content)
@@ -378,24 +378,14 @@ def batches(series: Sequence[ListedSeries], window: Window) -> Iterator[Sequence
     """
     room = max(1, int(POINTS_PER_REQUEST / max(1.0, (window.end - window.start) / HOUR)))
     batch: list[ListedSeries] = []
-    group: list[ListedSeries] = []
-
-    def key(one: ListedSeries) -> tuple[str, str]:
-        return one.meaning.station, one.parameter
-
-    for one in series:
-        if group and key(group[0]) != key(one):
-            if batch and len(batch) + len(group) > room:
-                yield batch
-                batch = []
-            batch += group
-            group = []
-        group.append(one)
-    if batch and len(batch) + len(group) > room:
+    for _, members in groupby(series, lambda one: (one.meaning.station, one.parameter)):
+        group = list(members)
+        if batch and len(batch) + len(group) > room:
+            yield batch
+            batch = []
+        batch = batch + group
+    if batch:
         yield batch
-        batch = []
-    if batch or group:
-        yield batch + group
 
 
 def least_requests(series: int, window: Window, span: timedelta = SPAN) -> int:
