@@ -98,7 +98,7 @@ class PullTally:
                 yield answer
                 part = answer.covers
                 reached[part] = reached.get(part, 0) + 1
-                if reached[part] == self.subjects:
+                if reached[part] == (pull.of or self.subjects):
                     self.progress(part)
         if self.failures and not succeeded:
             raise worst(self.failures)

@@ -93,40 +93,51 @@ class HttpClient:
         Raises `TransientFailure` once the tries are used up, `RefusedRequest` at once for what a
         retry cannot mend.
         """
-        return self._retrying(self._get_once, url, params, check)
+        return self._retrying(self._once, "GET", url, params, None, check)
+
+    def post(
+        self,
+        url: str,
+        json: object,
+        check: Callable[[httpx.Response], str | None] | None = None,
+    ) -> httpx.Response:
+        """POST ``json`` as `get` gets, for questions too long for an address."""
+        return self._retrying(self._once, "POST", url, None, json, check)
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
-    def _get_once(
+    def _once(
         self,
+        method: str,
         url: str,
         params: dict[str, str] | None,
+        json: object,
         check: Callable[[httpx.Response], str | None] | None,
     ) -> httpx.Response:
         try:
-            response = self._client.get(url, params=params)
+            response = self._client.request(method, url, params=params, json=json)
         except httpx.TimeoutException as error:
-            raise TransientFailure(f"{self.network} did not answer in time: GET {url}") from error
+            raise TransientFailure(
+                f"{self.network} did not answer in time: {method} {url}"
+            ) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TransientFailure(
-                f"{self.network} cannot be reached: GET {url}: {error or type(error).__name__}"
+                f"{self.network} cannot be reached: {method} {url}: {error or type(error).__name__}"
             ) from error
         if response.status_code in _RETRIED:
             raise TransientFailure(
-                f"{self.network} answered {response.status_code} to GET {url}",
+                f"{self.network} answered {response.status_code} to {method} {url}",
                 retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+                status=response.status_code,
             )
         if response.status_code != httpx.codes.OK:
-            hint = self._explain(response)
-            raise RefusedRequest(
-                f"{self.network} answered {response.status_code} to GET {url}. {hint}".rstrip(),
-                response,
-            )
+            said = f"{self.network} answered {response.status_code} to {method} {url}."
+            raise RefusedRequest(f"{said} {self._explain(response)}".rstrip(), response)
         if check is not None and (problem := check(response)) is not None:
             raise BrokenAnswer(
-                f"{self.network} sent a broken answer to GET {url}: {problem}", response
+                f"{self.network} sent a broken answer to {method} {url}: {problem}", response
             )
         return response
 

@@ -23,6 +23,8 @@ class Pull:
     subject: str
     answer: RawAnswer | None
     failure: TransientFailure | PermanentFailure | None = None
+    # How many requests bring the answer's window, where it is not one a configured station.
+    of: int | None = None
 
 
 @dataclass
