@@ -37,7 +37,7 @@ up: setup
 	$(CLEAN) $(BIN)/aq up --sandbox
 
 test: setup
-	$(CLEAN) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(CLEAN) $(BIN)/python -m pytest --numprocesses auto --dist loadfile --max-worker-restart 0
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -312,6 +312,8 @@ class Warehouse:
                 # By a secret: DuckDB's errors repeat an address, password included.
                 address = f"ducklake:postgres:{self._other_libpq_options()}"
                 options.append("META_SECRET 'catalog'")
+                # A thread that ends idle connections is for programs that live longer than ours.
+                connection.execute("SET pg_pool_enable_reaper_thread = false")
                 self._create_catalog_secret(connection)
             connection.execute(f"ATTACH {_quoted(address)} AS {_LAKE} ({', '.join(options)})")
             connection.execute(f"USE {_LAKE}")
