@@ -51,15 +51,23 @@ class HttpClient:
         attempts: int = 5,
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
+        asked_wait: Callable[[httpx.Response], float | None] | None = None,
+        before: Callable[[], None] | None = None,
+        headers: dict[str, str] | None = None,
         backoff_seconds: float = 1.0,
     ) -> None:
+        """``asked_wait``: the wait in seconds that a refusal for load states in its body, for
+        servers that send no Retry-After. ``before`` is called ahead of every try.
+        """
         self.network = network
         self._explain = explain or (lambda response: "")
+        self._asked_wait = asked_wait or (lambda response: None)
+        self._before = before or (lambda: None)
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
             follow_redirects=True,
-            headers={"User-Agent": "aq-platform (air-quality data platform)"},
+            headers={"User-Agent": "aq-platform (air-quality data platform)", **(headers or {})},
         )
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0
@@ -93,42 +101,62 @@ class HttpClient:
         Raises `TransientFailure` once the tries are used up, `RefusedRequest` at once for what a
         retry cannot mend.
         """
-        return self._retrying(self._get_once, url, params, check)
+        return self._retrying(self._once, "GET", url, params, None, check)
+
+    def post(
+        self,
+        url: str,
+        json: object,
+        check: Callable[[httpx.Response], str | None] | None = None,
+    ) -> httpx.Response:
+        """POST ``json`` as `get` gets, for questions too long for an address."""
+        return self._retrying(self._once, "POST", url, None, json, check)
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
-    def _get_once(
+    def _once(
         self,
+        method: str,
         url: str,
         params: dict[str, str] | None,
+        json: object,
         check: Callable[[httpx.Response], str | None] | None,
     ) -> httpx.Response:
+        self._before()
         try:
-            response = self._client.get(url, params=params)
+            response = self._client.request(method, url, params=params, json=json)
         except httpx.TimeoutException as error:
-            raise TransientFailure(f"{self.network} did not answer in time: GET {url}") from error
+            raise TransientFailure(
+                f"{self.network} did not answer in time: {method} {url}"
+            ) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TransientFailure(
-                f"{self.network} cannot be reached: GET {url}: {error or type(error).__name__}"
+                f"{self.network} cannot be reached: {method} {url}: {error or type(error).__name__}"
             ) from error
         if response.status_code in _RETRIED:
             raise TransientFailure(
-                f"{self.network} answered {response.status_code} to GET {url}",
-                retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+                f"{self.network} answered {response.status_code} to {method} {url}",
+                retry_after=self._wait_after(response),
             )
         if response.status_code != httpx.codes.OK:
             hint = self._explain(response)
             raise RefusedRequest(
-                f"{self.network} answered {response.status_code} to GET {url}. {hint}".rstrip(),
+                f"{self.network} answered {response.status_code} to {method} {url}."
+                + (f" {hint}" if hint else ""),
                 response,
             )
         if check is not None and (problem := check(response)) is not None:
             raise BrokenAnswer(
-                f"{self.network} sent a broken answer to GET {url}: {problem}", response
+                f"{self.network} sent a broken answer to {method} {url}: {problem}", response
             )
         return response
+
+    def _wait_after(self, response: httpx.Response) -> float | None:
+        in_body = self._asked_wait(response)
+        in_header = retry_after_seconds(response.headers.get("Retry-After"))
+        return in_header if in_body is None else in_body
 
 
 def retry_after_seconds(header: str | None) -> float | None:
