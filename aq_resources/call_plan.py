@@ -87,4 +87,7 @@ class CallPlan:
             return _State()
 
     def _write(self, state: _State) -> None:
-        self._path.write_bytes(msgspec.json.encode(state))
+        # In one step: `respect_block` reads without the lock.
+        whole = self._path.with_suffix(".new")
+        whole.write_bytes(msgspec.json.encode(state))
+        whole.replace(self._path)
