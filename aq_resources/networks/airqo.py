@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -157,7 +158,9 @@ class AirQoClient:
         self._url = own.url.rstrip("/")
         self._now = now
         self._workers = settings.http_concurrency
-        self._secrets = [s.get_secret_value() for s in (own.token, own.client_secret) if s]
+        plain = [s.get_secret_value() for s in (own.token, own.client_secret) if s]
+        # As a server may repeat them: as they are, or as they stood in the address.
+        self._secrets = [form for secret in plain for form in (secret, quote(secret, safe=""))]
         self._has_token = own.token is not None
         self.plan = CallPlan(
             TITLE, settings.home / "limits" / "airqo.json", own.historical_per_minute

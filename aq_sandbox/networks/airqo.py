@@ -10,8 +10,10 @@ import hashlib
 import math
 import threading
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -146,7 +148,14 @@ class _AirQo:
             return JSONResponse(
                 {"success": False, "message": "Query too old", "errors": errors}, 400
             )
-        records = [_measurement(record) for record in self._records(devices, start, end)]
+        if (folder := self._sandbox.config.replay) is not None:
+            records = [
+                record
+                for record in _recorded(folder).measurements
+                if record["device"] in devices and start <= _parsed(record["time"]) <= end
+            ]
+        else:
+            records = [_measurement(record) for record in self._records(devices, start, end)]
         return _page(request, records, start, end)
 
     async def download(self, request: Request) -> Response:
@@ -242,6 +251,8 @@ class _AirQo:
         return JSONResponse(body, 401)
 
     def _devices(self) -> tuple[str, ...]:
+        if (folder := self._sandbox.config.replay) is not None:
+            return _recorded(folder).devices
         return tuple(device_name(number) for number in range(self._sandbox.config.stations))
 
     def _of(self, kind: str, given: str) -> tuple[str, ...] | None:
@@ -257,10 +268,53 @@ class _AirQo:
     def _records(
         self, devices: tuple[str, ...], start: datetime, end: datetime
     ) -> tuple[dict[str, Any], ...]:
+        if (folder := self._sandbox.config.replay) is not None:
+            return tuple(
+                row
+                for row in _recorded(folder).rows
+                if row["device_name"] in devices and start <= _parsed(row["datetime"]) <= end
+            )
         now = self._sandbox.clock.now()
         # To the minute, so that the pages of one question are made once.
         moment = now.replace(second=0, microsecond=0)
         return _records(devices, start, end, self._sandbox.config.seed, moment)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """Bodies of a folder, each newest first: v2's records, and the download's rows."""
+
+    measurements: tuple[dict[str, Any], ...]
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        names = {record["device"] for record in self.measurements}
+        return tuple(sorted(names | {row["device_name"] for row in self.rows}))
+
+
+@lru_cache(maxsize=2)
+def _recorded(folder: Path) -> _Recording:
+    """The newest by name of ``measurements_v2_*.json`` and of ``analytics_fetch*.json``, whose rows
+    stand below cohorts and devices.
+    """
+
+    def newest(pattern: str) -> dict[str, Any]:
+        paths = sorted(folder.glob(pattern))
+        body: dict[str, Any] = msgspec.json.decode(paths[-1].read_bytes()) if paths else {}
+        return body
+
+    records = newest("measurements_v2_*.json").get("measurements", [])
+    rows = [
+        row
+        for cohort in newest("analytics_fetch*.json").get("cohorts", [])
+        for device in cohort["devices"]
+        for row in device["data"]
+    ]
+    return _Recording(
+        tuple(sorted(records, key=lambda record: record["time"], reverse=True)),
+        tuple(sorted(rows, key=lambda row: row["datetime"], reverse=True)),
+    )
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -268,6 +269,41 @@ def test_what_is_asked_is_kept_without_secrets(airqo: RunningSandbox, make: Make
         assert pull.answer.covers.end - pull.answer.covers.start <= 10 * DAY
     # The token did travel.
     assert all("token=" in request.query for request in airqo.requests())
+
+
+# ------------------------------------------------------------------------------------ replay
+
+
+@pytest.mark.parametrize(
+    ("now", "first", "last", "hours"),
+    [
+        (datetime(2024, 8, 12, 12, tzinfo=UTC), date(2024, 8, 6), date(2024, 8, 12), 179),
+        (datetime(2026, 3, 10, tzinfo=UTC), date(2026, 2, 10), date(2026, 2, 22), 1418),
+    ],
+    ids=["measurements", "download"],
+)
+def test_recorded_bodies_come_through_page_by_page(
+    make: Make,
+    real_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    now: datetime,
+    first: date,
+    last: date,
+    hours: int,
+) -> None:
+    client = make()
+    with running_sandbox(SandboxConfig(replay=real_data / "airqo", now=now)) as recorded:
+        client._url = recorded.url
+        client._now = lambda: now
+        pulls = sound(list(client.pull(Window.of_days(first, last))))
+        frame = readings(client, pulls)
+    found = pm25(frame)
+    assert len(found) == hours
+    if hours == 1418:
+        assert ("airqo-g5172", "2026-02-18 19:00:00Z", 12.36) in found
+    else:
+        assert len(pulls) == 3
+        assert ("aq_52", "2024-08-12 10:00:00Z", 13.27140000000002) in found
 
 
 # ------------------------------------------------------------------------------- newest hour
@@ -540,7 +576,7 @@ def test_the_token_shows_nowhere(
         settings["AQ_AIRQO_URL"] = "http://127.0.0.1:1"
     client = make(AQ_HTTP_TIMEOUT_SECONDS="0.3", AQ_HTTP_ATTEMPTS="2", **settings)
     if fault == "body":
-        said = {"success": False, "message": f"no such token: {token} MARKED-secret"}
+        said = {"success": False, "message": f"no: {token} {quote(token, safe='')} MARKED-secret"}
         airqo.inject("body", body=json.dumps(said))
     elif fault and fault != "gone":
         airqo.inject(fault)
