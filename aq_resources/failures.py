@@ -14,13 +14,17 @@ import dagster as dg
 class TransientFailure(dg.Failure):
     """Worth trying again later: 429, 5xx, time-outs, broken answers, locks.
 
-    ``retry_after`` is the wait in seconds that the server itself asked for.
+    ``retry_after`` is the wait in seconds that the server itself asked for, ``status`` what it
+    answered with, if it did.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(description=message, allow_retries=True)
         self.message = message
         self.retry_after = retry_after
+        self.status = status
 
 
 class PermanentFailure(dg.Failure):

@@ -19,6 +19,10 @@ MAX_WAIT_SECONDS = 120.0
 _RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 # What a retry cannot mend and the caller must explain in the network's own terms.
 Explain = Callable[[httpx.Response], str]
+# Called with each request right before it is sent: repeats and redirects included.
+OnRequest = Callable[[httpx.Request], None]
+# Seconds that an answer asks to be left alone for; None where it does not say.
+AskedWait = Callable[[httpx.Response], float | None]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,14 +56,20 @@ class HttpClient:
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
         backoff_seconds: float = 1.0,
+        on_request: OnRequest | None = None,
+        asked_wait: AskedWait | None = None,
     ) -> None:
         self.network = network
         self._explain = explain or (lambda response: "")
+        self._asked_wait = asked_wait or (
+            lambda response: retry_after_seconds(response.headers.get("Retry-After"))
+        )
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
             follow_redirects=True,
             headers={"User-Agent": "aq-platform (air-quality data platform)"},
+            event_hooks={"request": [on_request]} if on_request else None,
         )
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0
@@ -116,7 +126,8 @@ class HttpClient:
         if response.status_code in _RETRIED:
             raise TransientFailure(
                 f"{self.network} answered {response.status_code} to GET {url}",
-                retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+                retry_after=self._asked_wait(response),
+                status=response.status_code,
             )
         if response.status_code != httpx.codes.OK:
             hint = self._explain(response)

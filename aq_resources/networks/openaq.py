@@ -1,0 +1,798 @@
+"""OpenAQ v3: hourly means by sensor, with a key, and the public archive of daily files, without.
+
+Contract: ``GET /v3/sensors/{id}/hours`` answers rows whose stamps mark the hour's end, for a window
+that leaves out its beginning and includes its end. An answer names neither station nor, in
+``latest``, parameter: both come from the locations, whose answers are kept beside the readings.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Generic, TypeVar
+from urllib.parse import urlparse
+
+import httpx
+import msgspec
+import polars as pl
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.http import (
+    BrokenAnswer,
+    HttpClient,
+    RefusedRequest,
+    concurrently,
+    retry_after_seconds,
+)
+from aq_resources.network_settings import Area, NetworkConfig
+from aq_resources.networks._client import Parsed, Problems, Pull, Station, StationList
+from aq_resources.rate_limit import SharedRateLimit
+from aq_resources.raw_pulls import RawAnswer
+from aq_resources.settings import EnvironmentSettings, Settings
+from aq_science.readings import INSTANT, PARAMETER, complete_hours
+from aq_science.units import to_canonical
+from aq_science.windows import DAY, HOUR, Window
+
+TITLE = "OpenAQ"
+API_URL = "https://api.openaq.org/v3"
+
+# The most rows of one page. A longest window of 41 days, 984 hours, is a page that is not full, so
+# that one request shows that there is no second.
+PAGE = 1000
+SPAN = timedelta(days=41)
+# The largest radius that the interface takes; a wider area is asked for by its corners.
+RADIUS_METRES = 25_000
+# What "which hour is newest?" looks at: so far back, by so many stations, in so short a time.
+NEWEST_WITHIN = timedelta(hours=12)
+NEWEST_STATIONS = 3
+NEWEST_TIMEOUT_SECONDS = 8.0
+# Locations change rarely; each run is a process of its own, so they are kept in a file.
+LOCATIONS_KEPT = DAY
+# As long as the hourly limit may make a run wait.
+PATIENCE_SECONDS = 3700.0
+NEWEST_PATIENCE_SECONDS = 1.0
+# Rows that are turned into a frame at once.
+BATCH_ROWS = 200_000
+_EARTH_METRES = 6_371_000.0
+
+# OpenAQ's name -> parameter. Units come with each sensor: the same pollutant has several.
+NAMES = {
+    "pm1": "pm1",
+    "pm25": "pm25",
+    "pm10": "pm10",
+    "bc": "bc",
+    "no": "no",
+    "no2": "no2",
+    "o3": "o3",
+    "so2": "so2",
+    "co": "co",
+    "co2": "co2",
+    "temperature": "temperature",
+    "humidity": "humidity",
+    "relativehumidity": "humidity",
+    "rh": "humidity",
+    "pressure": "pressure",
+}
+
+
+class NetworkSettings(EnvironmentSettings):
+    """Address, key and limits of OpenAQ."""
+
+    model_config = SettingsConfigDict(env_prefix="AQ_OPENAQ_", env_ignore_empty=True)
+
+    url: str = Field(API_URL, description="Base of the OpenAQ API")
+    api_key: SecretStr | None = Field(None, description="Key of the API (X-API-Key)")
+    requests_per_minute: int = Field(60, ge=1, description="Requests allowed in a minute")
+    requests_per_hour: int = Field(2000, ge=1, description="Requests allowed in an hour")
+
+
+# An instant that says its zone.
+_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+Row = TypeVar("Row")
+
+
+class _Instant(msgspec.Struct, gc=False):
+    utc: _Aware
+
+
+class _Period(msgspec.Struct, gc=False, rename="camel"):
+    datetime_from: _Instant
+    datetime_to: _Instant
+
+
+class _Parameter(msgspec.Struct, gc=False):
+    name: str
+    units: str
+
+
+class _Coverage(msgspec.Struct, gc=False, rename="camel"):
+    percent_coverage: float | None = None
+    percent_complete: float | None = None
+
+
+class _Hour(msgspec.Struct, gc=False):
+    period: _Period
+    parameter: _Parameter
+    value: float | None = None
+    coverage: _Coverage | None = None
+
+
+class _SensorListed(msgspec.Struct):
+    id: int
+    parameter: _Parameter
+
+
+class _Location(msgspec.Struct):
+    id: int
+    name: str | None = None
+    locality: str | None = None
+    timezone: str | None = None
+    country: dict[str, Any] | None = None
+    owner: dict[str, Any] | None = None
+    provider: dict[str, Any] | None = None
+    coordinates: dict[str, Any] | None = None
+    licenses: list[dict[str, Any]] | None = None
+    sensors: list[_SensorListed] = []
+
+
+class _Page(msgspec.Struct, Generic[Row]):
+    results: list[Row]
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One sensor of a location: what its readings are readings of."""
+
+    sensor_id: int
+    station: str
+    parameter: str
+    unit: str
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Which of several sensors of a station and parameter stands for the station.
+
+        One that reports in the canonical unit before others, then the newest one.
+        """
+        return (to_canonical(self.parameter, self.unit) == (1.0, 0.0), self.sensor_id)
+
+
+def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime]) -> OpenAQClient:
+    """The client for the stations of ``config``."""
+    for station in config.stations:
+        if not station.isdecimal():
+            raise SettingsError(
+                f"networks.openaq: station {station!r} is no id of an OpenAQ location, which is a "
+                "number such as 2178 (the address of its page on explore.openaq.org shows it)."
+            )
+    return OpenAQClient(config, NetworkSettings(), settings, now)
+
+
+class OpenAQClient:
+    """Client of OpenAQ (see `NetworkClient`)."""
+
+    name = "openaq"
+    title = TITLE
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        own: NetworkSettings,
+        settings: Settings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.span = timedelta(days=config.span_days) if config.span_days else SPAN
+        self._config = config
+        self._url = own.url.rstrip("/")
+        self._key = own.api_key.get_secret_value() if own.api_key else None
+        self._now = now
+        self._workers = settings.http_concurrency
+        folder = settings.home / "openaq"
+        self._locations_file = folder / "locations.json"
+        self._limit = SharedRateLimit(
+            TITLE,
+            folder / "requests.json",
+            ((own.requests_per_minute, 60), (own.requests_per_hour, 3600)),
+        )
+        self._http = self._open(
+            settings.http_timeout_seconds, settings.http_attempts, PATIENCE_SECONDS
+        )
+        self._newest_http = self._open(
+            min(NEWEST_TIMEOUT_SECONDS, settings.http_timeout_seconds), 1, NEWEST_PATIENCE_SECONDS
+        )
+        self._asked_last = 0
+        self._freshest: str | None = None
+
+    def _open(self, timeout: float, attempts: int, patience: float) -> HttpClient:
+        host = urlparse(self._url).netloc
+
+        def prepare(request: httpx.Request) -> None:
+            request.headers.pop("X-API-Key", None)
+            # A redirect to another host must not carry the key there.
+            if self._key is not None and request.url.netloc.decode() == host:
+                request.headers["X-API-Key"] = self._key
+            self._limit.acquire(patience)
+
+        return HttpClient(
+            TITLE,
+            timeout=timeout,
+            attempts=attempts,
+            explain=lambda response: _explain(response, with_key=self._key is not None),
+            on_request=prepare,
+            asked_wait=self._asked_wait,
+        )
+
+    def _asked_wait(self, response: httpx.Response) -> float | None:
+        """Seconds left of the server's minute: a reset is no instant here."""
+        wait = retry_after_seconds(
+            response.headers.get("Retry-After") or response.headers.get("x-ratelimit-reset")
+        )
+        if wait is not None and response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            self._limit.close_for(wait)
+        return wait
+
+    def pull(self, window: Window) -> Iterator[Pull]:
+        """The locations, then one request a sensor and span of the window."""
+        for part in window.chunks(self.span):
+            listed = list(self._locations())
+            answers = []
+            for pull in listed:
+                answer = pull.answer and msgspec.structs.replace(
+                    pull.answer, window=(part.start, part.end)
+                )
+                if answer is not None and pull.failure is None:
+                    answers.append(answer)
+                yield Pull(pull.subject, answer, pull.failure)
+            sensors = sorted(_sensors(answers, Problems()).values(), key=lambda s: s.sensor_id)
+            yield from self._pull_sensors(sensors, part)
+
+    def _pull_sensors(self, sensors: Iterable[Sensor], part: Window) -> Iterator[Pull]:
+        for pulls in concurrently(
+            lambda sensor: self._pull_hours(sensor, part), sensors, self._workers
+        ):
+            yield from pulls
+
+    def _pull_hours(self, sensor: Sensor, part: Window) -> list[Pull]:
+        # The window leaves out its beginning and stamps mark ends: exactly the hours of `part`.
+        params = {"datetime_from": _zulu(part.start), "datetime_to": _zulu(part.end)}
+        subject = f"{sensor.station} {sensor.parameter} (sensor {sensor.sensor_id})"
+        return list(self._pages(subject, f"/sensors/{sensor.sensor_id}/hours", params, part))
+
+    def _pages(
+        self,
+        subject: str,
+        path: str,
+        params: dict[str, str],
+        window: Window,
+        http: HttpClient | None = None,
+    ) -> Iterator[Pull]:
+        """Pages until one is not full; how many were ``found`` is no number to rely on."""
+        page = 1
+        while True:
+            asked = {**params, "limit": str(PAGE), "page": str(page)}
+            pull = self._ask(subject, path, asked, window, http)
+            yield pull
+            if pull.failure is not None or pull.answer is None:
+                return
+            if _rows_in(pull.answer.body) < PAGE:
+                return
+            page += 1
+
+    def _ask(
+        self,
+        subject: str,
+        path: str,
+        params: dict[str, str],
+        window: Window,
+        http: HttpClient | None = None,
+    ) -> Pull:
+        url = f"{self._url}{path}"
+
+        def keep(response: httpx.Response) -> RawAnswer:
+            return RawAnswer(
+                url,
+                params,
+                (window.start, window.end),
+                self._now(),
+                response.status_code,
+                response.text,
+            )
+
+        try:
+            return Pull(subject, keep((http or self._http).get(url, params, _what_is_wrong)))
+        except (BrokenAnswer, RefusedRequest) as failure:
+            return Pull(subject, keep(failure.response), failure)
+        except (TransientFailure, PermanentFailure) as failure:
+            return Pull(subject, None, failure)
+
+    def _locations(self) -> Iterator[Pull]:
+        """The configured locations, from the file while it is fresh."""
+        known = self._kept_locations()
+        if known is not None:
+            for answer in known:
+                yield Pull(_subject(answer.url), answer)
+            return
+        yield from self._ask_locations()
+
+    def _ask_locations(self) -> Iterator[Pull]:
+        """The configured locations, asked for; kept in the file where all of them answered."""
+        now = self._now()
+        window = Window(now - HOUR, now)
+        asked = [(station, f"/locations/{station}") for station in self._config.stations]
+        pulls = list(
+            concurrently(lambda one: self._ask(one[0], one[1], {}, window), asked, self._workers)
+        )
+        if self._config.area is not None:
+            area = self._config.area
+            # Corners hold more than the circle. Whoever reads the answer later learns of the circle
+            # by a fragment, which is not sent.
+            path = f"/locations#{area.latitude},{area.longitude},{area.radius_km}"
+            pulls += self._pages("area", path, _area_question(area), window)
+        if all(pull.failure is None for pull in pulls):
+            self._locations_file.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self._locations_file.with_suffix(".new")
+            answers = [pull.answer for pull in pulls if pull.answer is not None]
+            fresh.write_bytes(msgspec.json.encode(_Kept(self._question, now, answers)))
+            fresh.replace(self._locations_file)
+        yield from pulls
+
+    @property
+    def _question(self) -> str:
+        """What the kept locations are the answer to."""
+        area = self._config.area.model_dump() if self._config.area else None
+        return json.dumps([self._url, self._config.stations, area])
+
+    def _kept_locations(self) -> list[RawAnswer] | None:
+        try:
+            kept = msgspec.json.decode(self._locations_file.read_bytes(), type=_Kept)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        fresh = kept.asked_at <= self._now() < kept.asked_at + LOCATIONS_KEPT
+        return kept.answers if fresh and kept.question == self._question else None
+
+    def stations(self) -> StationList:
+        """The configured locations, as they are described now."""
+        stations: dict[str, Station] = {}
+        failures: dict[str, TransientFailure | PermanentFailure] = {}
+        for pull in self._ask_locations():
+            if pull.failure is not None or pull.answer is None:
+                failures[pull.subject] = pull.failure or TransientFailure("no answer")
+                continue
+            for location in _listed(pull.answer, Problems()):
+                stations[str(location.id)] = _describe(location)
+        return StationList(tuple(stations.values()), failures)
+
+    def newest_hour(self) -> datetime | None:
+        """By a few stations: the one that had the newest hour last time, then others in turn."""
+        now = self._now()
+        names = self._names()
+        if not names:
+            return None
+        asked = self._some_stations(names)
+        window = Window(now - NEWEST_WITHIN, now)
+        pulls = list(
+            concurrently(
+                lambda station: self._ask(
+                    station, f"/locations/{station}/latest", {}, window, self._newest_http
+                ),
+                asked,
+                len(asked),
+            )
+        )
+        failures = [pull.failure for pull in pulls if pull.failure is not None]
+        if len(failures) == len(pulls):
+            raise failures[0]
+        newest: datetime | None = None
+        for pull in pulls:
+            if pull.answer is None or pull.failure is not None:
+                continue
+            for row in _read(pull.answer, _Latest, Problems()):
+                hour = _hour_ending(row.datetime.utc)
+                inside = hour is not None and window.start <= hour < now
+                if hour is not None and inside and (newest is None or hour > newest):
+                    newest, self._freshest = hour, pull.subject
+        return newest
+
+    def _names(self) -> list[str]:
+        """Station ids, from the entry or else from the locations."""
+        if self._config.stations:
+            return list(self._config.stations)
+        pulls = list(self._locations())
+        for pull in pulls:
+            if pull.failure is not None:
+                raise pull.failure
+        answers = [pull.answer for pull in pulls if pull.answer is not None]
+        return [str(location.id) for answer in answers for location in _listed(answer, Problems())]
+
+    def _some_stations(self, names: Sequence[str]) -> list[str]:
+        """A silent station among many must not hide that the others go on."""
+        turn = [names[(self._asked_last + n) % len(names)] for n in range(NEWEST_STATIONS)]
+        self._asked_last = (self._asked_last + NEWEST_STATIONS - 1) % len(names)
+        preferred = [name for name in names if name == self._freshest]
+        return list(dict.fromkeys([*preferred, *turn]))[:NEWEST_STATIONS]
+
+    def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
+        """Versions of every complete hour within the window each answer was asked for."""
+        reader = _Reader()
+        for answer in answers:
+            reader.add(answer)
+        return reader.parsed()
+
+    def close(self) -> None:
+        for http in (self._http, self._newest_http):
+            http.close()
+
+
+class _Kept(msgspec.Struct):
+    """The file of locations: what was asked, when, and what was answered."""
+
+    question: str
+    asked_at: datetime
+    answers: list[RawAnswer]
+
+
+class _Latest(msgspec.Struct, rename="camel"):
+    datetime: _Instant
+    sensors_id: int
+    locations_id: int
+    value: float | None = None
+
+
+_DRAFT = pl.Schema(
+    {
+        "sensor": pl.Int64(),
+        "station": pl.String(),
+        "name": pl.String(),
+        "unit_native": pl.String(),
+        "ends": INSTANT,
+        "value_native": pl.Float64(),
+        "coverage": pl.Float64(),
+        "start": INSTANT,
+        "end": INSTANT,
+        "pulled_at": INSTANT,
+    }
+)
+
+
+@dataclass
+class _Reader:
+    """Readings of stored answers; what their rows leave out is looked up in the locations."""
+
+    problems: Problems = field(default_factory=Problems)
+    locations: list[RawAnswer] = field(default_factory=list)
+    drafts: list[pl.DataFrame] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    # Subjects with a problem, and those with a row.
+    troubled: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
+
+    def add(self, answer: RawAnswer) -> None:
+        """Take an answer's rows, or note why there are none."""
+        subject = _subject(answer.url)
+        if answer.status != httpx.codes.OK:
+            self.problems.add(subject, f"status_{answer.status}", answer.body)
+            return
+        known = self.problems.total
+        path = urlparse(answer.url).path
+        before = len(self.rows)
+        if re.search(r"/sensors/\d+/(hours|measurements)$", path):
+            self._add_hours(answer, int(subject))
+        elif re.search(r"/locations(/\d+)?$", path):
+            self.locations.append(answer)
+            # Read now for what is wrong with it; its sensors are needed at the end alone.
+            _sensors([answer], self.problems)
+            return
+        if self.problems.total > known:
+            self.troubled.add(subject)
+        if len(self.rows) > before:
+            self.read.add(subject)
+        if len(self.rows) >= BATCH_ROWS:
+            self._close_batch()
+
+    def _add_hours(self, answer: RawAnswer, sensor: int) -> None:
+        start, end = answer.window
+        seen: set[datetime] = set()
+        for row in _read(answer, _Hour, self.problems):
+            ends = row.period.datetime_to.utc
+            hour = _hour_ending(ends)
+            if hour is None or hour != row.period.datetime_from.utc:
+                self.problems.add(str(sensor), "not_an_hour", f"hour ending {ends.isoformat()}")
+                continue
+            # A gap in the data is a row without a value, whatever coverage it claims.
+            if row.value is None:
+                continue
+            if ends in seen:
+                self.problems.add(str(sensor), "duplicate_hour", ends.isoformat())
+            seen.add(ends)
+            self.rows.append(
+                (
+                    sensor,
+                    None,
+                    row.parameter.name,
+                    row.parameter.units,
+                    ends,
+                    row.value,
+                    _share(row.coverage),
+                    start,
+                    end,
+                    answer.pulled_at,
+                )
+            )
+
+    def _close_batch(self) -> None:
+        self.drafts.append(pl.DataFrame(self.rows, schema=_DRAFT, orient="row"))
+        self.rows = []
+
+    def parsed(self) -> Parsed:
+        """Everything added, by station and hour."""
+        self._close_batch()
+        known = _sensors(self.locations, Problems())
+        unreadable = tuple(
+            sorted(
+                {
+                    known[int(name)].station if name.isdecimal() and int(name) in known else name
+                    for name in self.troubled - self.read
+                }
+            )
+        )
+        return Parsed(self._versions(known), self.problems, unreadable)
+
+    def _versions(self, known: dict[int, Sensor]) -> pl.DataFrame:
+        draft = pl.concat(self.drafts)
+        listed = pl.DataFrame(
+            [
+                (sensor.sensor_id, sensor.station, sensor.parameter, sensor.unit, place)
+                for place, sensor in enumerate(sorted(known.values(), key=lambda s: s.rank))
+            ],
+            schema={
+                "sensor": pl.Int64(),
+                "listed_station": pl.String(),
+                "listed_parameter": pl.String(),
+                "listed_unit": pl.String(),
+                "rank": pl.Int64(),
+            },
+            orient="row",
+        )
+        rows = draft.join(listed, on="sensor", how="left", maintain_order="left").with_columns(
+            pl.coalesce("station", "listed_station").alias("station_id"),
+            pl.coalesce(
+                pl.col("name").replace_strict(NAMES, default=None, return_dtype=pl.String()),
+                pl.when(pl.col("name").is_null()).then("listed_parameter"),
+            ).alias("parameter"),
+            pl.coalesce("unit_native", "listed_unit").alias("unit_native"),
+            hour=pl.col("ends") - pl.duration(hours=1),
+        )
+        strangers = rows.filter(pl.col("station_id").is_null()).group_by("sensor").len()
+        for sensor, count in strangers.iter_rows():
+            self.problems.add(str(sensor), "unknown_sensor", "in no location's answer", count)
+        rows = rows.filter(
+            pl.col("station_id").is_not_null(),
+            pl.col("parameter").is_not_null(),
+            pl.col("hour").is_between("start", "end", closed="left"),
+        ).with_columns(rank=pl.col("rank").fill_null(-1))
+        keys = ["sensor", "hour", "pulled_at", "start", "end"]
+        rows = rows.with_columns(duplicate=pl.struct(keys).is_duplicated()).unique(
+            keys, keep="last", maintain_order=True
+        )
+        # Of several sensors of a station and parameter the first in rank speaks for the hour.
+        rows = rows.filter(
+            pl.col("rank") == pl.col("rank").max().over("station_id", "parameter", "hour")
+        )
+        versions = rows.select(
+            pl.col("station_id").cast(pl.Categorical()),
+            pl.col("parameter").cast(PARAMETER),
+            "hour",
+            "value_native",
+            pl.col("unit_native").cast(pl.Categorical()),
+            "coverage",
+            pl.col("sensor").cast(pl.String()).cast(pl.Categorical()).alias("sensor_id"),
+            "duplicate",
+            "pulled_at",
+        )
+        return complete_hours(versions)
+
+
+def _read(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
+    """Rows of an answer; those of another form are counted and left out."""
+    try:
+        return msgspec.json.decode(answer.body, type=_Page[kind]).results  # type: ignore[valid-type]
+    except msgspec.DecodeError:
+        return _read_leniently(answer, kind, problems)
+
+
+def _read_leniently(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
+    try:
+        body = msgspec.json.decode(answer.body)
+    except msgspec.DecodeError as error:
+        problems.add(_subject(answer.url), "not_json", f"{error}: {answer.body[:60]}")
+        return []
+    results = body.get("results") if isinstance(body, dict) else None
+    if not isinstance(results, list):
+        problems.add(_subject(answer.url), "no_results", answer.body)
+        return []
+    rows = []
+    for result in results:
+        try:
+            rows.append(msgspec.convert(result, kind))
+        except msgspec.ValidationError as error:
+            problems.add(_subject(answer.url), "row_form", f"{error}: {result}")
+    return rows
+
+
+def _sensors(answers: Iterable[RawAnswer], problems: Problems) -> dict[int, Sensor]:
+    """Sensors of the locations that measure something we know; a newer answer wins."""
+    found: dict[int, Sensor] = {}
+    for answer in sorted(answers, key=lambda one: one.pulled_at):
+        for location in _listed(answer, problems):
+            for sensor in location.sensors:
+                parameter = NAMES.get(sensor.parameter.name)
+                if parameter is not None:
+                    found[sensor.id] = Sensor(
+                        sensor.id,
+                        str(location.id),
+                        parameter,
+                        sensor.parameter.units,
+                    )
+    return found
+
+
+def _describe(location: _Location) -> Station:
+    position = location.coordinates or {}
+    names = {NAMES.get(sensor.parameter.name) for sensor in location.sensors}
+    return Station(
+        str(location.id),
+        name=location.name,
+        latitude=_number(position.get("latitude")),
+        longitude=_number(position.get("longitude")),
+        country=_text(location.country, "code"),
+        city=location.locality if location.locality != "N/A" else None,
+        timezone=location.timezone,
+        parameters=tuple(sorted(name for name in names if name is not None)),
+        attribution=_attribution(location),
+    )
+
+
+def _attribution(location: _Location) -> str:
+    """Whom the licences ask to name: the provider, each licence with its holder, OpenAQ."""
+    parts = [_text(location.provider, "name")]
+    for licence in location.licenses or []:
+        holder = _text(licence.get("attribution"), "name")
+        name = _text(licence, "name")
+        parts.append(f"{holder} ({name})" if holder and name else holder or name)
+    if not location.licenses:
+        parts.append(_text(location.owner, "name"))
+    named = dict.fromkeys(part for part in parts if part)
+    return "; ".join([*named, "via OpenAQ (https://openaq.org)"])
+
+
+def _text(found: object, key: str) -> str | None:
+    value = found.get(key) if isinstance(found, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _area_question(area: Area) -> dict[str, str]:
+    """The area as the interface can be asked for it."""
+    metres = area.radius_km * 1000
+    if metres <= RADIUS_METRES:
+        return {
+            "coordinates": f"{area.latitude:.4f},{area.longitude:.4f}",
+            "radius": str(math.ceil(metres)),
+        }
+    height = math.degrees(metres / _EARTH_METRES)
+    south, north = max(-90.0, area.latitude - height), min(90.0, area.latitude + height)
+    # The widest part of the circle; around a pole every longitude.
+    narrowest = math.cos(math.radians(max(abs(south), abs(north))))
+    width = min(180.0, height / narrowest) if narrowest > 1e-6 else 180.0
+    west, east = max(-180.0, area.longitude - width), min(180.0, area.longitude + width)
+    return {"bbox": f"{west:.4f},{south:.4f},{east:.4f},{north:.4f}"}
+
+
+def _listed(answer: RawAnswer, problems: Problems) -> list[_Location]:
+    """Locations of an answer, within the circle that was meant if there was one."""
+    locations = _read(answer, _Location, problems)
+    circle = urlparse(answer.url).fragment
+    if not circle:
+        return locations
+    latitude, longitude, radius_km = (float(number) for number in circle.split(","))
+    # Coordinates are cut to four decimals on the way: ten metres to spare.
+    reach = radius_km * 1000 + 10
+    return [one for one in locations if _metres(one, latitude, longitude) <= reach]
+
+
+def _metres(location: _Location, latitude: float, longitude: float) -> float:
+    """Distance of a location from a point; endless where it has no position."""
+    position = location.coordinates or {}
+    its_latitude, its_longitude = (_number(position.get(k)) for k in ("latitude", "longitude"))
+    if its_latitude is None or its_longitude is None:
+        return math.inf
+    here, there = math.radians(latitude), math.radians(its_latitude)
+    across = math.sin(math.radians(its_longitude - longitude) / 2) ** 2
+    half = math.sin((there - here) / 2) ** 2 + math.cos(here) * math.cos(there) * across
+    return 2 * _EARTH_METRES * math.asin(min(1.0, math.sqrt(half)))
+
+
+def _zulu(moment: datetime) -> str:
+    """With its Z: a time without a zone is taken for the station's local one."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _hour_ending(ends: datetime) -> datetime | None:
+    """Start of the hour that ends then; None where no hour does."""
+    whole = ends.minute == ends.second == ends.microsecond == 0
+    return ends - HOUR if whole else None
+
+
+def _share(coverage: _Coverage | None) -> float | None:
+    """Part of the hour that was measured; None where the number can be no share."""
+    if coverage is None:
+        return None
+    percent = coverage.percent_coverage
+    if percent is None:
+        percent = coverage.percent_complete
+    return percent / 100 if percent is not None and 0 <= percent <= 100 else None
+
+
+def _rows_in(body: str) -> int:
+    try:
+        return len(msgspec.json.decode(body, type=_Page[msgspec.Raw]).results)
+    except msgspec.DecodeError:
+        return 0
+
+
+def _subject(url: str) -> str:
+    """The id in an address: of a sensor, a location or a parameter."""
+    numbers = re.findall(r"/(\d+)", urlparse(url).path)
+    return numbers[-1] if numbers else "area"
+
+
+def _what_is_wrong(response: httpx.Response) -> str | None:
+    """Only what asking again may mend: a whole body with bad records is kept and counted."""
+    try:
+        msgspec.json.decode(response.content, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        start = response.text.lstrip()[:40]
+        if start.startswith("<"):
+            return f"HTML instead of JSON ({start!r}…)"
+        return f"not whole JSON ({error})" if start else "an empty body"
+    return None
+
+
+_REFUSALS = {
+    401: "Check AQ_OPENAQ_API_KEY.",
+    403: "OpenAQ has blocked this AQ_OPENAQ_API_KEY: write to dev@openaq.org.",
+    410: "That version of the interface is retired: AQ_OPENAQ_URL must end in /v3.",
+}
+
+
+def _explain(response: httpx.Response, *, with_key: bool) -> str:
+    if response.status_code == 401 and not with_key:
+        return "Set AQ_OPENAQ_API_KEY (https://explore.openaq.org/register gives keys out)."
+    if response.status_code == 404 and "/locations/" in response.url.path:
+        station = _subject(str(response.url))
+        return f"OpenAQ knows no location {station!r}: correct networks.openaq.stations."
+    if response.status_code == 422:
+        return f"It says: {_complaint(response.text)}"
+    return _REFUSALS.get(response.status_code, "")
+
+
+def _complaint(text: str) -> str:
+    """What a 422 complains of; it comes as a list, as text, and as JSON within text."""
+    try:
+        body = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text[:200]
+    detail = body.get("detail", body) if isinstance(body, dict) else body
+    if isinstance(detail, list):
+        said = [_text(part, "msg") for part in detail]
+        detail = "; ".join(part for part in said if part) or detail
+    return str(detail)[:200]
