@@ -13,12 +13,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlparse
 
 import httpx
 import msgspec
 import polars as pl
+from filelock import FileLock
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -56,6 +58,15 @@ NEWEST_TIMEOUT_SECONDS = 8.0
 LOCATIONS_KEPT = DAY
 # As long as the hourly limit may make a run wait.
 PATIENCE_SECONDS = 3700.0
+# With more sensors an hourly refresh asks for the latest values, parameter by parameter.
+LATEST_FROM = 100
+LATEST_WITHIN = 6 * HOUR
+# Pages that the latest values of a parameter are taken to fill, the whole world's being in them.
+LATEST_PAGES = 25
+# A longer window that reaches up to now is a backfill.
+REFRESH = 3 * DAY
+# A sensor that failed so often, for so long, while others answered, is left alone for a while.
+BROKEN_TIMES, BROKEN_FOR, SET_ASIDE = 3, 2 * HOUR, DAY
 NEWEST_PATIENCE_SECONDS = 1.0
 # Rows that are turned into a frame at once.
 BATCH_ROWS = 200_000
@@ -109,6 +120,7 @@ class _Period(msgspec.Struct, gc=False, rename="camel"):
 class _Parameter(msgspec.Struct, gc=False):
     name: str
     units: str
+    id: int | None = None
 
 
 class _Coverage(msgspec.Struct, gc=False, rename="camel"):
@@ -153,6 +165,12 @@ class Sensor:
     station: str
     parameter: str
     unit: str
+    # OpenAQ's number for the parameter in this unit.
+    parameter_id: int | None = None
+
+    @property
+    def subject(self) -> str:
+        return f"{self.station} {self.parameter} (sensor {self.sensor_id})"
 
     @property
     def rank(self) -> tuple[bool, int]:
@@ -190,6 +208,8 @@ class OpenAQClient:
         self.span = timedelta(days=config.span_days) if config.span_days else SPAN
         self._config = config
         self._url = own.url.rstrip("/")
+        self._allowed_a_day = 24 * own.requests_per_hour
+        self._revisits = len(settings.revisit_days)
         self._key = own.api_key.get_secret_value() if own.api_key else None
         self._now = now
         self._workers = settings.http_concurrency
@@ -200,6 +220,7 @@ class OpenAQClient:
             folder / "requests.json",
             ((own.requests_per_minute, 60), (own.requests_per_hour, 3600)),
         )
+        self._broken = _BrokenSensors(folder / "broken_sensors.json")
         self._http = self._open(
             settings.http_timeout_seconds, settings.http_attempts, PATIENCE_SECONDS
         )
@@ -238,7 +259,12 @@ class OpenAQClient:
         return wait
 
     def pull(self, window: Window) -> Iterator[Pull]:
-        """The locations, then one request a sensor and span of the window."""
+        """The locations, then one request a sensor and span of the window.
+
+        The hourly refresh of many sensors asks for the latest values of each parameter instead: a
+        handful of requests, whose gaps are filled when the days are pulled again. Raises
+        `PermanentFailure` where a day's requests would not fit into the limit.
+        """
         for part in window.chunks(self.span):
             listed = list(self._locations())
             answers = []
@@ -250,19 +276,70 @@ class OpenAQClient:
                     answers.append(answer)
                 yield Pull(pull.subject, answer, pull.failure)
             sensors = sorted(_sensors(answers, Problems()).values(), key=lambda s: s.sensor_id)
-            yield from self._pull_sensors(sensors, part)
+            self._refuse_too_many(sensors)
+            now = self._now()
+            refresh = part.start <= now < part.end <= part.start + REFRESH
+            if refresh and len(sensors) > LATEST_FROM:
+                yield from self._pull_latest(sensors, part, now)
+            else:
+                yield from self._pull_sensors(sensors, part)
 
-    def _pull_sensors(self, sensors: Iterable[Sensor], part: Window) -> Iterator[Pull]:
+    def _refuse_too_many(self, sensors: Sequence[Sensor]) -> None:
+        parameters = {sensor.parameter_id for sensor in sensors}
+        stations = {sensor.station for sensor in sensors}
+        needed = requests_a_day(len(sensors), len(parameters), len(stations), self._revisits)
+        if needed > self._allowed_a_day:
+            raise PermanentFailure(
+                f"{len(sensors)} sensors at {len(stations)} locations take about {needed} requests "
+                f"a day, and {TITLE} allows {self._allowed_a_day}: take in fewer stations "
+                "(networks.openaq), revisit fewer days (AQ_REVISIT_DAYS), or ask OpenAQ for more "
+                "and say so in AQ_OPENAQ_REQUESTS_PER_HOUR."
+            )
+
+    def _pull_latest(
+        self, sensors: Sequence[Sensor], part: Window, now: datetime
+    ) -> Iterator[Pull]:
+        since = now.replace(minute=0, second=0, microsecond=0) - LATEST_WITHIN
+        params = {"datetime_min": _zulu(since)}
+        numbers = sorted({s.parameter_id for s in sensors if s.parameter_id is not None})
         for pulls in concurrently(
-            lambda sensor: self._pull_hours(sensor, part), sensors, self._workers
+            lambda number: list(
+                self._pages(
+                    f"latest of parameter {number}", f"/parameters/{number}/latest", params, part
+                )
+            ),
+            numbers,
+            self._workers,
         ):
             yield from pulls
+
+    def _pull_sensors(self, sensors: Sequence[Sensor], part: Window) -> Iterator[Pull]:
+        aside = self._broken.aside(self._now())
+        answered: set[int] = set()
+        failed: set[int] = set()
+        asked = [sensor for sensor in sensors if sensor.sensor_id not in aside]
+        for sensor, pulls in concurrently(
+            lambda sensor: (sensor, self._pull_hours(sensor, part)), asked, self._workers
+        ):
+            failure = pulls[-1].failure
+            if failure is None:
+                answered.add(sensor.sensor_id)
+            elif isinstance(failure, TransientFailure) and (failure.status or 0) == 500:
+                failed.add(sensor.sensor_id)
+            yield from pulls
+        self._broken.note(answered, failed, self._now())
+        for sensor in sensors:
+            if until := aside.get(sensor.sensor_id):
+                message = (
+                    f"{TITLE} answers 500 for sensor {sensor.sensor_id} every time: it is set "
+                    f"aside and asked for again from {until:%Y-%m-%d %H:%M}Z."
+                )
+                yield Pull(sensor.subject, None, PermanentFailure(message))
 
     def _pull_hours(self, sensor: Sensor, part: Window) -> list[Pull]:
         # The window leaves out its beginning and stamps mark ends: exactly the hours of `part`.
         params = {"datetime_from": _zulu(part.start), "datetime_to": _zulu(part.end)}
-        subject = f"{sensor.station} {sensor.parameter} (sensor {sensor.sensor_id})"
-        return list(self._pages(subject, f"/sensors/{sensor.sensor_id}/hours", params, part))
+        return list(self._pages(sensor.subject, f"/sensors/{sensor.sensor_id}/hours", params, part))
 
     def _pages(
         self,
@@ -429,6 +506,63 @@ class OpenAQClient:
             http.close()
 
 
+def requests_a_day(sensors: int, parameters: int, stations: int, revisits: int) -> int:
+    """Requests of an ordinary day: refreshes, questions for the newest hour, revisited days."""
+    refresh = sensors if sensors <= LATEST_FROM else parameters * LATEST_PAGES
+    return 24 * (refresh + NEWEST_STATIONS) + stations + revisits * sensors
+
+
+class _Ill(msgspec.Struct):
+    """A sensor's failures since it last answered."""
+
+    times: int
+    since: datetime
+    last: datetime
+
+
+class _BrokenSensors:
+    """Sensors that fail every time, in a file: what a run learns spares the next ones the tries."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_suffix(".lock"))
+
+    def aside(self, now: datetime) -> dict[int, datetime]:
+        """The sensors not to be asked now, and until when."""
+        return {
+            sensor: ill.last + SET_ASIDE
+            for sensor, ill in self._read().items()
+            if ill.times >= BROKEN_TIMES
+            and ill.last - ill.since >= BROKEN_FOR
+            and ill.last <= now < ill.last + SET_ASIDE
+        }
+
+    def note(self, answered: set[int], failed: set[int], now: datetime) -> None:
+        """Take one pull's outcomes in. Where most fail the network is ill, not its sensors."""
+        if len(failed) >= len(answered):
+            failed = set()
+        known = self._read()
+        if not failed and not answered & known.keys():
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            known = self._read()
+            for sensor in answered:
+                known.pop(sensor, None)
+            for sensor in failed:
+                ill = known.get(sensor, _Ill(0, now, now))
+                known[sensor] = _Ill(ill.times + 1, ill.since, now)
+            fresh = self._path.with_suffix(".new")
+            fresh.write_bytes(msgspec.json.encode(known))
+            fresh.replace(self._path)
+
+    def _read(self) -> dict[int, _Ill]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[int, _Ill])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
+
+
 class _Kept(msgspec.Struct):
     """The file of locations: what was asked, when, and what was answered."""
 
@@ -483,6 +617,8 @@ class _Reader:
         before = len(self.rows)
         if re.search(r"/sensors/\d+/(hours|measurements)$", path):
             self._add_hours(answer, int(subject))
+        elif path.endswith("/latest"):
+            self._add_latest(answer)
         elif re.search(r"/locations(/\d+)?$", path):
             self.locations.append(answer)
             # Read now for what is wrong with it; its sensors are needed at the end alone.
@@ -522,6 +658,19 @@ class _Reader:
                     start,
                     end,
                     answer.pulled_at,
+                )
+            )
+
+    def _add_latest(self, answer: RawAnswer) -> None:
+        for row in _read(answer, _Latest, self.problems):
+            # The last of a sensor that reports more often than hourly is no hour's mean.
+            if row.value is None or _hour_ending(row.datetime.utc) is None:
+                continue
+            # A row names neither parameter nor unit; its sensor does.
+            self.rows.append(
+                (
+                    *(row.sensors_id, None, None, None, row.datetime.utc, row.value, None),
+                    *(*answer.window, answer.pulled_at),
                 )
             )
 
@@ -568,7 +717,12 @@ class _Reader:
             pl.coalesce("unit_native", "listed_unit").alias("unit_native"),
             hour=pl.col("ends") - pl.duration(hours=1),
         )
-        strangers = rows.filter(pl.col("station_id").is_null()).group_by("sensor").len()
+        # Of the whole world's latest values most are strangers; asked for by number, none is.
+        strangers = (
+            rows.filter(pl.col("station_id").is_null(), pl.col("name").is_not_null())
+            .group_by("sensor", maintain_order=True)
+            .len()
+        )
         for sensor, count in strangers.iter_rows():
             self.problems.add(str(sensor), "unknown_sensor", "in no location's answer", count)
         rows = rows.filter(
@@ -638,6 +792,7 @@ def _sensors(answers: Iterable[RawAnswer], problems: Problems) -> dict[int, Sens
                         str(location.id),
                         parameter,
                         sensor.parameter.units,
+                        sensor.parameter.id,
                     )
     return found
 

@@ -18,7 +18,7 @@ import pytest
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.http import RefusedRequest
 from aq_resources.network_settings import Area, NetworkConfig
-from aq_resources.networks import create_client
+from aq_resources.networks import create_client, openaq
 from aq_resources.networks._client import Pull
 from aq_resources.networks.openaq import PAGE, OpenAQClient
 from aq_resources.raw_pulls import RawAnswer
@@ -415,10 +415,8 @@ def test_the_key_does_not_follow_to_another_host(
     ],
 )
 def test_a_refusal_is_one_line_with_the_mend(status: int, body: object, said: str) -> None:
-    from aq_resources.networks.openaq import _explain
-
     request = httpx.Request("GET", "https://openaq.example/v3/sensors/1/hours")
-    explained = _explain(httpx.Response(status, json=body, request=request), with_key=True)
+    explained = openaq._explain(httpx.Response(status, json=body, request=request), with_key=True)
     assert said in explained
     assert "\n" not in explained
 
@@ -474,3 +472,125 @@ def test_the_hour_in_progress_comes_when_it_is_over(
     today = Window.of_days(NOW.date(), NOW.date())
     versions = made.client.parse(made.good(today)).versions
     assert versions["hour"].max() == NOW.replace(minute=0) - HOUR
+
+
+# ------------------------------------------------------------------ the latest of many sensors
+
+TODAY = Window.of_days(NOW.date(), NOW.date())
+
+
+def test_an_hour_of_many_sensors_is_a_handful_of_requests(
+    sandbox: RunningSandbox, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stations = ("2178", "8118", "7440", "900001", "900002")
+    exact = bench(sandbox, stations)
+    hourly = exact.client.parse(exact.good(TODAY)).versions
+    sandbox.reset()
+    monkeypatch.setattr(openaq, "LATEST_FROM", 5 * MEASURED - 1)
+    made = bench(sandbox, stations)
+    answers = made.good(Window(TODAY.start - DAY, TODAY.end))
+    # One for each parameter in each unit; the locations are known.
+    assert sorted(paths(sandbox)) == sorted(
+        f"/v3/parameters/{number}/latest" for number in (1, 2, 4, 7, 98, 100, 128)
+    )
+    assert {httpx.QueryParams(r.query)["datetime_min"] for r in sandbox.requests()} == {
+        "2025-06-18T03:00:00Z"
+    }
+    parsed = made.client.parse(answers)
+    assert not parsed.problems.total
+    newest = hourly.filter(pl.col("hour") == pl.col("hour").max())
+    found = parsed.versions.filter(pl.col("hour") == pl.col("hour").max())
+    same = ["station_id", "parameter", "hour", "value_native", "unit_native", "sensor_id"]
+    assert len(found) > 20
+    assert found.select(same).sort(same[:2]).equals(newest.select(same).sort(same[:2]))
+
+
+def test_days_that_are_over_are_asked_for_sensor_by_sensor(
+    sandbox: RunningSandbox, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openaq, "LATEST_FROM", 1)
+    made = bench(sandbox, ("2178",))
+    made.good(JUNE_10)
+    made.good(Window(NOW.replace(hour=0, minute=0) - 10 * DAY, TODAY.end))
+    assert not [path for path in paths(sandbox) if path.endswith("/latest")]
+
+
+# --------------------------------------------------------------------------- a day's requests
+
+
+@pytest.mark.parametrize(
+    ("sensors", "parameters", "stations", "revisits", "needed"),
+    [
+        (12, 6, 2, 4, 24 * (12 + 3) + 2 + 48),
+        (100, 6, 20, 0, 24 * (100 + 3) + 20),
+        # As many as the limit takes: refreshes by parameter, revisits by sensor.
+        (5_000, 7, 900, 4, 24 * (175 + 3) + 900 + 20_000),
+    ],
+)
+def test_requests_of_a_day(
+    sensors: int, parameters: int, stations: int, revisits: int, needed: int
+) -> None:
+    assert openaq.requests_a_day(sensors, parameters, stations, revisits) == needed
+    assert needed <= 48_000
+
+
+def test_what_does_not_fit_into_a_day_is_refused_before_it_starts(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    made = bench(sandbox, AQ_OPENAQ_REQUESTS_PER_HOUR="10")
+    with pytest.raises(
+        PermanentFailure, match=r"12 sensors at 2 locations take about 410 requests"
+    ):
+        made.pull(JUNE_10)
+    assert all("/sensors/" not in path for path in paths(sandbox))
+
+
+# ------------------------------------------------------------------------------ broken sensors
+
+
+def test_a_sensor_that_fails_every_time_is_set_aside_and_reported(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    now = [NOW]
+    sandbox.inject("status", status=500, path_contains="/21782/")
+
+    def pull() -> tuple[Pull, int]:
+        """The failed pull, and how often its sensor was asked for."""
+        before = len(sandbox.requests())
+        made = bench(sandbox, ("2178",), now=lambda: now[0], AQ_HTTP_ATTEMPTS="2")
+        [failed] = [pull for pull in made.pull(JUNE_10) if pull.failure is not None]
+        return failed, sum("/21782/" in r.path for r in sandbox.requests()[before:])
+
+    for hours in (0, 1, 2):
+        now[0] = NOW + hours * HOUR
+        failed, asked = pull()
+        assert isinstance(failed.failure, TransientFailure)
+        assert asked == 2
+    now[0] = NOW + 3 * HOUR
+    failed, asked = pull()
+    assert isinstance(failed.failure, PermanentFailure)
+    assert "sensor 21782 every time: it is set aside" in failed.failure.message
+    assert "2025-06-19 11:20Z" in failed.failure.message
+    assert failed.subject == "2178 co (sensor 21782)"
+    assert asked == 0
+    # After a day it is asked for again, and welcome once it answers.
+    now[0] = NOW + 27 * HOUR
+    failed, asked = pull()
+    assert isinstance(failed.failure, TransientFailure)
+    now[0] += timedelta(hours=25)
+    sandbox.clear()
+    made = bench(sandbox, ("2178",), now=lambda: now[0])
+    assert len(made.good(JUNE_10)) == 1 + MEASURED
+    assert made.client._broken._read() == {}
+
+
+def test_an_ill_network_sets_no_sensor_aside(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    now = [NOW]
+    made = bench(sandbox, ("2178",), now=lambda: now[0], AQ_HTTP_ATTEMPTS="1")
+    made.good(JUNE_10)
+    sandbox.inject("status", status=500, path_contains="/sensors/")
+    for hours in range(5):
+        now[0] = NOW + hours * HOUR
+        assert sum(pull.failure is not None for pull in made.pull(JUNE_10)) == MEASURED
+    sandbox.clear()
+    assert len(made.good(JUNE_10)) == 1 + MEASURED

@@ -365,3 +365,35 @@ def test_any_json_is_read_or_counted(body: Any, path: str) -> None:
         parsed = parse(LISTED, kept(path, given_body))
         assert isinstance(parsed.versions, pl.DataFrame)
         assert parsed.versions.schema == VERSION_SCHEMA
+
+
+class TestLatest:
+    def latest(self, ends: str, sensor: int = 51, value: float | None = 7.0) -> dict[str, Any]:
+        at = {"utc": ends, "local": "x"}
+        return {"datetime": at, "value": value, "sensorsId": sensor, "locationsId": 5}
+
+    def test_parameter_and_unit_come_from_the_sensor(self) -> None:
+        rows = page(self.latest("2026-06-18T09:00:00Z"), self.latest("2026-06-18T09:00:00Z", 999))
+        parsed = parse(LISTED, kept("/parameters/2/latest", rows))
+        [row] = parsed.versions.to_dicts()
+        assert (row["station_id"], row["sensor_id"]) == ("5", "51")
+        assert (row["parameter"], row["unit_native"]) == ("pm25", "µg/m³")
+        assert row["hour"] == datetime(2026, 6, 18, 8, tzinfo=UTC)
+        # The rest of the world is no problem.
+        assert problems(parsed) == {}
+
+    def test_what_is_no_hours_mean_is_left_out(self) -> None:
+        rows = page(
+            self.latest("2026-06-18T08:50:00Z"),
+            self.latest("2026-06-18T10:00:00Z"),
+            self.latest("2026-06-18T08:00:00Z", value=None),
+        )
+        parsed = parse(LISTED, kept("/parameters/2/latest", rows))
+        assert parsed.versions.is_empty()
+        assert problems(parsed) == {}
+
+    def test_it_is_the_same_reading_as_that_of_the_hours(self) -> None:
+        latest = kept("/parameters/2/latest", page(self.latest("2026-06-18T09:00:00Z")))
+        hours = kept("/sensors/51/hours", page(hour("2026-06-18T09:00:00Z")))
+        one, other = (parse(LISTED, answer).versions for answer in (latest, hours))
+        assert one.drop("coverage").equals(other.drop("coverage"))
