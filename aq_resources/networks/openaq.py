@@ -7,18 +7,22 @@ that leaves out its beginning and includes its end. An answer names neither stat
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
+import numpy as np
 import polars as pl
 from filelock import FileLock
 from pydantic import Field, SecretStr
@@ -39,10 +43,11 @@ from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_science.readings import INSTANT, PARAMETER, complete_hours
 from aq_science.units import to_canonical
-from aq_science.windows import DAY, HOUR, Window
+from aq_science.windows import DAY, HOUR, Window, midnight
 
 TITLE = "OpenAQ"
 API_URL = "https://api.openaq.org/v3"
+ARCHIVE = "s3://openaq-data-archive"
 
 # The most rows of one page. A longest window of 41 days, 984 hours, is a page that is not full, so
 # that one request shows that there is no second.
@@ -70,6 +75,12 @@ BROKEN_TIMES, BROKEN_FOR, SET_ASIDE = 3, 2 * HOUR, DAY
 NEWEST_PATIENCE_SECONDS = 1.0
 # Rows that are turned into a frame at once.
 BATCH_ROWS = 200_000
+BATCH_CHARACTERS = 32_000_000
+# A local day's file is written 72 hours after its end; six more are no loss.
+ARCHIVED_AFTER = timedelta(hours=78)
+# A file missing for longer than this is a day without data, and not one that is late.
+LATE_FILE = timedelta(days=7)
+ARCHIVE_WORKERS = 16
 _EARTH_METRES = 6_371_000.0
 
 # OpenAQ's name -> parameter. Units come with each sensor: the same pollutant has several.
@@ -99,6 +110,10 @@ class NetworkSettings(EnvironmentSettings):
 
     url: str = Field(API_URL, description="Base of the OpenAQ API")
     api_key: SecretStr | None = Field(None, description="Key of the API (X-API-Key)")
+    archive: str = Field(
+        ARCHIVE,
+        description="Archive of daily files: `s3://…`, `http(s)://…` or a folder; `none` for none",
+    )
     requests_per_minute: int = Field(60, ge=1, description="Requests allowed in a minute")
     requests_per_hour: int = Field(2000, ge=1, description="Requests allowed in an hour")
 
@@ -172,14 +187,6 @@ class Sensor:
     def subject(self) -> str:
         return f"{self.station} {self.parameter} (sensor {self.sensor_id})"
 
-    @property
-    def rank(self) -> tuple[bool, int]:
-        """Which of several sensors of a station and parameter stands for the station.
-
-        One that reports in the canonical unit before others, then the newest one.
-        """
-        return (to_canonical(self.parameter, self.unit) == (1.0, 0.0), self.sensor_id)
-
 
 def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime]) -> OpenAQClient:
     """The client for the stations of ``config``."""
@@ -209,7 +216,10 @@ class OpenAQClient:
         self._config = config
         self._url = own.url.rstrip("/")
         self._allowed_a_day = 24 * own.requests_per_hour
-        self._revisits = len(settings.revisit_days)
+        self._archive = None if own.archive == "none" else _Archive(own.archive, settings)
+        # What is in the archive is not asked for.
+        archived = math.ceil(ARCHIVED_AFTER / DAY) if self._archive else math.inf
+        self._revisits = sum(days < archived for days in settings.revisit_days)
         self._key = own.api_key.get_secret_value() if own.api_key else None
         self._now = now
         self._workers = settings.http_concurrency
@@ -281,8 +291,61 @@ class OpenAQClient:
             refresh = part.start <= now < part.end <= part.start + REFRESH
             if refresh and len(sensors) > LATEST_FROM:
                 yield from self._pull_latest(sensors, part, now)
+                continue
+            zones = {
+                str(location.id): location.timezone
+                for answer in answers
+                for location in _listed(answer, Problems())
+            }
+            seams = yield from self._pull_archive(zones or self._without_zones(), part, now)
+            if self._without_key:
+                yield from self._miss_the_rest(seams, part)
             else:
-                yield from self._pull_sensors(sensors, part)
+                yield from self._pull_sensors(sensors, part, seams)
+
+    @property
+    def _without_key(self) -> bool:
+        """Whether the archive is all there is."""
+        return self._key is None and self._archive is not None
+
+    def _without_zones(self) -> dict[str, str | None]:
+        return dict.fromkeys(self._config.stations) if self._without_key else {}
+
+    def _miss_the_rest(self, seams: dict[str, datetime], part: Window) -> Iterator[Pull]:
+        for station, seam in seams.items():
+            if seam < min(part.end, self._now()):
+                message = (
+                    f"Readings of location {station} from {seam:%Y-%m-%d %H:%M}Z on are not in "
+                    f"{TITLE}'s archive yet. {_WITHOUT_KEY}"
+                )
+                yield Pull(station, None, PermanentFailure(message))
+
+    def _pull_archive(
+        self, zones: dict[str, str | None], part: Window, now: datetime
+    ) -> Generator[Pull, None, dict[str, datetime]]:
+        """The files of the local days over ``part``; up to when each station's have come.
+
+        The stations' later hours are for the API. A file that is late is no day without data, so
+        what the API is asked for begins before it.
+        """
+        seams = dict.fromkeys(zones, part.start)
+        if self._archive is None:
+            return seams
+        archive = self._archive
+        days = []
+        for station, zone in zones.items():
+            for day, start, end in local_days(part, zone):
+                if end + ARCHIVED_AFTER <= now:
+                    days.append((station, day, start, end))
+                    seams[station] = max(seams[station], min(end, part.end))
+        pulls = concurrently(
+            lambda one: archive.pull(one[0], one[1], part, self._now), days, ARCHIVE_WORKERS
+        )
+        for (station, _, start, end), pull in zip(days, pulls, strict=True):
+            if pull.answer is None and pull.failure is None and now < end + LATE_FILE:
+                seams[station] = min(seams[station], max(start, part.start))
+            yield pull
+        return seams
 
     def _refuse_too_many(self, sensors: Sequence[Sensor]) -> None:
         parameters = {sensor.parameter_id for sensor in sensors}
@@ -313,13 +376,19 @@ class OpenAQClient:
         ):
             yield from pulls
 
-    def _pull_sensors(self, sensors: Sequence[Sensor], part: Window) -> Iterator[Pull]:
+    def _pull_sensors(
+        self, sensors: Sequence[Sensor], part: Window, seams: dict[str, datetime]
+    ) -> Iterator[Pull]:
+        """The hours after each station's seam."""
+        sensors = [sensor for sensor in sensors if seams[sensor.station] < part.end]
         aside = self._broken.aside(self._now())
         answered: set[int] = set()
         failed: set[int] = set()
         asked = [sensor for sensor in sensors if sensor.sensor_id not in aside]
         for sensor, pulls in concurrently(
-            lambda sensor: (sensor, self._pull_hours(sensor, part)), asked, self._workers
+            lambda sensor: (sensor, self._pull_hours(sensor, part, seams[sensor.station])),
+            asked,
+            self._workers,
         ):
             failure = pulls[-1].failure
             if failure is None:
@@ -336,9 +405,10 @@ class OpenAQClient:
                 )
                 yield Pull(sensor.subject, None, PermanentFailure(message))
 
-    def _pull_hours(self, sensor: Sensor, part: Window) -> list[Pull]:
-        # The window leaves out its beginning and stamps mark ends: exactly the hours of `part`.
-        params = {"datetime_from": _zulu(part.start), "datetime_to": _zulu(part.end)}
+    def _pull_hours(self, sensor: Sensor, part: Window, start: datetime) -> list[Pull]:
+        # The window leaves out its beginning and stamps mark ends: exactly the hours from `start`.
+        # What is kept says `part`, so that it lies beside the locations and the archive's files.
+        params = {"datetime_from": _zulu(start), "datetime_to": _zulu(part.end)}
         return list(self._pages(sensor.subject, f"/sensors/{sensor.sensor_id}/hours", params, part))
 
     def _pages(
@@ -389,7 +459,9 @@ class OpenAQClient:
             return Pull(subject, None, failure)
 
     def _locations(self) -> Iterator[Pull]:
-        """The configured locations, from the file while it is fresh."""
+        """The configured locations, from the file while it is fresh; none without a key."""
+        if self._without_key:
+            return
         known = self._kept_locations()
         if known is not None:
             for answer in known:
@@ -435,6 +507,8 @@ class OpenAQClient:
 
     def stations(self) -> StationList:
         """The configured locations, as they are described now."""
+        if self._archive is not None and self._without_key:
+            return self._archive.stations(self._config.stations, self._now())
         stations: dict[str, Station] = {}
         failures: dict[str, TransientFailure | PermanentFailure] = {}
         for pull in self._ask_locations():
@@ -502,8 +576,174 @@ class OpenAQClient:
         return reader.parsed()
 
     def close(self) -> None:
-        for http in (self._http, self._newest_http):
-            http.close()
+        for http in (self._http, self._newest_http, self._archive):
+            if http is not None:
+                http.close()
+
+
+def local_days(part: Window, zone: str | None) -> Iterator[tuple[date, datetime, datetime]]:
+    """The local days that share an hour with ``part``, with their beginnings and ends in UTC.
+
+    Where the zone is not known, every day that is one of them somewhere on earth, with the widest
+    bounds that it can have.
+    """
+    local = _zone(zone)
+    if local is None:
+        day, last = part.start.date() - DAY, (part.end - HOUR).date() + DAY
+    else:
+        day = part.start.astimezone(local).date()
+        last = (part.end - timedelta(microseconds=1)).astimezone(local).date()
+    while day <= last:
+        if local is None:
+            yield day, midnight(day) - 14 * HOUR, midnight(day + DAY) + 12 * HOUR
+        else:
+            start, end = (
+                datetime.combine(one, time(), local).astimezone(UTC) for one in (day, day + DAY)
+            )
+            yield day, start, end
+        day += DAY
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+class _Archive:
+    """Daily files of the public bucket's layout, read without a key, wherever they lie."""
+
+    def __init__(self, address: str, settings: Settings) -> None:
+        self._url = _archive_url(address).rstrip("/")
+        self._http = HttpClient(
+            f"{TITLE}'s archive",
+            timeout=settings.http_timeout_seconds,
+            attempts=settings.http_attempts,
+        )
+
+    def pull(self, station: str, day: date, window: Window, now: Callable[[], datetime]) -> Pull:
+        """The file of a local day; neither answer nor failure where there is none."""
+        url = (
+            f"{self._url}/records/csv.gz/locationid={station}/year={day:%Y}/month={day:%m}/"
+            f"location-{station}-{day:%Y%m%d}.csv.gz"
+        )
+        try:
+            text = self._read(url)
+        except (TransientFailure, PermanentFailure) as failure:
+            return Pull(f"{station} archive {day}", None, failure)
+        if text is None:
+            return Pull(station, None)
+        return Pull(station, RawAnswer(url, {}, (window.start, window.end), now(), 200, text))
+
+    def stations(self, names: Sequence[str], now: datetime) -> StationList:
+        """What the newest files say of the stations, for who has no key."""
+        stations, failures = [], {}
+        found = concurrently(lambda name: self._describe(name, now), names, ARCHIVE_WORKERS)
+        for name, station in zip(names, found, strict=True):
+            if isinstance(station, Station):
+                stations.append(station)
+            else:
+                failures[name] = station
+        return StationList(tuple(stations), failures)
+
+    def _describe(self, name: str, now: datetime) -> Station | TransientFailure | PermanentFailure:
+        last = (now - ARCHIVED_AFTER).date() - DAY
+        window = Window(now - DAY, now)
+        for back in range(10):
+            pull = self.pull(name, last - back * DAY, window, lambda: now)
+            if pull.failure is not None:
+                return pull.failure
+            if pull.answer is None:
+                continue
+            rows = _archive_rows(_header(pull.answer.body), [pull.answer.body])
+            row = rows.row(0, named=True)
+            parameters = {NAMES[name] for name in rows["parameter"] if name in NAMES}
+            return Station(
+                name,
+                name=str(row["location"]).removesuffix(f"-{name}"),
+                latitude=_float(row["lat"]),
+                longitude=_float(row["lon"]),
+                parameters=tuple(sorted(parameters)),
+                attribution="via OpenAQ (https://openaq.org)",
+            )
+        return PermanentFailure(
+            f"{TITLE}'s archive has no file of location {name} in the ten days up to {last}. "
+            f"{_WITHOUT_KEY}"
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _read(self, url: str) -> str | None:
+        if url.startswith("file://"):
+            try:
+                return _unpacked(Path(unquote(urlparse(url).path)).read_bytes())
+            except FileNotFoundError:
+                return None
+            except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+                raise PermanentFailure(f"{url} cannot be read: {error}") from error
+        try:
+            return _unpacked(self._http.get(url, None, _packed_wrong).content)
+        except RefusedRequest as failure:
+            if failure.response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+
+def _archive_url(address: str) -> str:
+    """Where the files are fetched: a public bucket answers plain requests as well."""
+    if address.startswith("s3://"):
+        bucket, _, prefix = address.removeprefix("s3://").partition("/")
+        return f"https://{bucket}.s3.amazonaws.com/{prefix}"
+    if address.startswith(("http://", "https://", "file://")):
+        return address
+    return Path(address).expanduser().absolute().as_uri()
+
+
+def _unpacked(content: bytes) -> str:
+    packed = content.startswith(b"\x1f\x8b")
+    return (gzip.decompress(content) if packed else content).decode("utf-8")
+
+
+def _packed_wrong(response: httpx.Response) -> str | None:
+    try:
+        text = _unpacked(response.content)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        return f"no gzipped text ({error})"
+    if not text:
+        return "an empty body"
+    return "HTML instead of CSV" if text.lstrip().startswith("<") else None
+
+
+# Names of columns as the documentation has them -> as the files have them.
+_COLUMN_NAMES = {"sensor_id": "sensors_id", "unit": "units"}
+_ARCHIVE_COLUMNS = (
+    *("location_id", "sensors_id", "location", "datetime", "lat", "lon"),
+    *("parameter", "units", "value"),
+)
+
+
+def _header(text: str) -> tuple[str, ...]:
+    """Column names in a file's first line."""
+    names = text.partition("\n")[0].replace('"', "").strip().split(",")
+    return tuple(_COLUMN_NAMES.get(name, name) for name in names)
+
+
+def _archive_rows(header: tuple[str, ...], texts: Iterable[str]) -> pl.DataFrame:
+    """Rows of files with the same columns, as text; numbers may be quoted."""
+    bodies = (text.partition("\n")[2] for text in texts)
+    data = "".join(body if body.endswith("\n") or not body else body + "\n" for body in bodies)
+    # With the names in front, since polars takes the first line for the number of columns.
+    whole = f"{','.join(header)}\n{data}"
+    return pl.read_csv(whole.encode(), schema=dict.fromkeys(header, pl.String()))
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
 
 
 def requests_a_day(sensors: int, parameters: int, stations: int, revisits: int) -> int:
@@ -578,6 +818,12 @@ class _Latest(msgspec.Struct, rename="camel"):
     value: float | None = None
 
 
+class _UnevenRowsError(ValueError):
+    """A text whose rows are not its lines."""
+
+
+# A local time with its offset.
+_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
 _DRAFT = pl.Schema(
     {
         "sensor": pl.Int64(),
@@ -590,6 +836,7 @@ _DRAFT = pl.Schema(
         "start": INSTANT,
         "end": INSTANT,
         "pulled_at": INSTANT,
+        "duplicate": pl.Boolean(),
     }
 )
 
@@ -602,6 +849,8 @@ class _Reader:
     locations: list[RawAnswer] = field(default_factory=list)
     drafts: list[pl.DataFrame] = field(default_factory=list)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    files: list[RawAnswer] = field(default_factory=list)
+    file_characters: int = 0
     # Subjects with a problem, and those with a row.
     troubled: set[str] = field(default_factory=set)
     read: set[str] = field(default_factory=set)
@@ -619,6 +868,9 @@ class _Reader:
             self._add_hours(answer, int(subject))
         elif path.endswith("/latest"):
             self._add_latest(answer)
+        elif path.endswith(".csv.gz"):
+            self._add_file(answer)
+            return
         elif re.search(r"/locations(/\d+)?$", path):
             self.locations.append(answer)
             # Read now for what is wrong with it; its sensors are needed at the end alone.
@@ -658,6 +910,7 @@ class _Reader:
                     start,
                     end,
                     answer.pulled_at,
+                    False,
                 )
             )
 
@@ -670,9 +923,98 @@ class _Reader:
             self.rows.append(
                 (
                     *(row.sensors_id, None, None, None, row.datetime.utc, row.value, None),
-                    *(*answer.window, answer.pulled_at),
+                    *(*answer.window, answer.pulled_at, False),
                 )
             )
+
+    def _add_file(self, answer: RawAnswer) -> None:
+        """Keep a file to be read with others: a call costs more than a file's rows."""
+        if missing := set(_ARCHIVE_COLUMNS) - set(_header(answer.body)):
+            self.problems.add(_subject(answer.url), "no_columns", ", ".join(sorted(missing)))
+            self.troubled.add(_subject(answer.url))
+            return
+        self.files.append(answer)
+        self.file_characters += len(answer.body)
+        if self.file_characters >= BATCH_CHARACTERS:
+            self._close_files()
+
+    def _close_files(self) -> None:
+        files, self.files, self.file_characters = self.files, [], 0
+        by_header: dict[tuple[str, ...], list[RawAnswer]] = {}
+        for answer in files:
+            by_header.setdefault(_header(answer.body), []).append(answer)
+        for header, answers in by_header.items():
+            try:
+                self._take_files(answers, _archive_rows(header, (one.body for one in answers)))
+            except (pl.exceptions.PolarsError, _UnevenRowsError):
+                self._take_one_by_one(header, answers)
+
+    def _take_one_by_one(self, header: tuple[str, ...], answers: list[RawAnswer]) -> None:
+        """Files together cannot be read: find the one that is to blame."""
+        for answer in answers:
+            try:
+                self._take_files([answer], _archive_rows(header, [answer.body]))
+            except (pl.exceptions.PolarsError, _UnevenRowsError) as error:
+                self.problems.add(_subject(answer.url), "csv_form", str(error))
+                self.troubled.add(_subject(answer.url))
+
+    def _take_files(self, answers: list[RawAnswer], rows: pl.DataFrame) -> None:
+        counts = [len(answer.body.rstrip().splitlines()) - 1 for answer in answers]
+        if sum(counts) != len(rows):
+            raise _UnevenRowsError(f"{len(rows)} rows in {sum(counts)} lines")
+        asked = pl.DataFrame(
+            [(*answer.window, answer.pulled_at) for answer in answers],
+            schema={"start": INSTANT, "end": INSTANT, "pulled_at": INSTANT},
+            orient="row",
+        ).with_row_index("answer")
+        rows = rows.with_columns(
+            pl.Series("answer", np.repeat(np.arange(len(answers), dtype=np.uint32), counts)),
+            stamp=pl.col("datetime")
+            .str.replace("Z$", "+00:00")
+            .str.to_datetime(_OFFSET, time_unit="us", strict=False),
+            number=pl.col("value").cast(pl.Float64, strict=False),
+            sensor=pl.col("sensors_id").cast(pl.Int64, strict=False),
+        )
+        good = pl.all_horizontal(
+            pl.col("stamp", "sensor", "location_id", "parameter", "units").is_not_null(),
+            pl.col("number").is_finite().fill_null(value=False),
+        )
+        for place, example in rows.filter(~good).select("answer", "datetime").iter_rows():
+            self.problems.add(_subject(answers[place].url), "row_form", str(example))
+            self.troubled.add(_subject(answers[place].url))
+        rows = rows.filter(good)
+        self.read |= set(rows["location_id"].unique().to_list())
+        instant = ["answer", "sensor", "stamp"]
+        rows = rows.with_columns(twice=pl.struct(instant).is_duplicated())
+        for place, count in (
+            rows.filter(pl.col("twice") & ~pl.struct(instant).is_first_distinct())
+            .group_by("answer", maintain_order=True)
+            .len()
+            .iter_rows()
+        ):
+            self.problems.add(_subject(answers[place].url), "duplicate_hour", "", count)
+        # A file holds what the provider sent, at its own pace: an hour is the mean of what ended in
+        # it. Of hourly values that is the value itself.
+        hour = (pl.col("stamp") - pl.duration(microseconds=1)).dt.truncate("1h")
+        hours = (
+            rows.unique(instant, keep="last", maintain_order=True)
+            .group_by(
+                "answer",
+                "sensor",
+                pl.col("location_id").alias("station"),
+                pl.col("parameter").alias("name"),
+                pl.col("units").alias("unit_native"),
+                (hour + pl.duration(hours=1)).alias("ends"),
+                maintain_order=True,
+            )
+            .agg(
+                pl.col("number").mean().alias("value_native"),
+                pl.lit(None, pl.Float64).first().alias("coverage"),
+                pl.col("twice").any().alias("duplicate"),
+            )
+            .join(asked, on="answer", how="left", maintain_order="left")
+        )
+        self.drafts.append(hours.select(_DRAFT.names()))
 
     def _close_batch(self) -> None:
         self.drafts.append(pl.DataFrame(self.rows, schema=_DRAFT, orient="row"))
@@ -681,6 +1023,7 @@ class _Reader:
     def parsed(self) -> Parsed:
         """Everything added, by station and hour."""
         self._close_batch()
+        self._close_files()
         known = _sensors(self.locations, Problems())
         unreadable = tuple(
             sorted(
@@ -696,15 +1039,14 @@ class _Reader:
         draft = pl.concat(self.drafts)
         listed = pl.DataFrame(
             [
-                (sensor.sensor_id, sensor.station, sensor.parameter, sensor.unit, place)
-                for place, sensor in enumerate(sorted(known.values(), key=lambda s: s.rank))
+                (sensor.sensor_id, sensor.station, sensor.parameter, sensor.unit)
+                for sensor in known.values()
             ],
             schema={
                 "sensor": pl.Int64(),
                 "listed_station": pl.String(),
                 "listed_parameter": pl.String(),
                 "listed_unit": pl.String(),
-                "rank": pl.Int64(),
             },
             orient="row",
         )
@@ -729,15 +1071,12 @@ class _Reader:
             pl.col("station_id").is_not_null(),
             pl.col("parameter").is_not_null(),
             pl.col("hour").is_between("start", "end", closed="left"),
-        ).with_columns(rank=pl.col("rank").fill_null(-1))
+        )
         keys = ["sensor", "hour", "pulled_at", "start", "end"]
-        rows = rows.with_columns(duplicate=pl.struct(keys).is_duplicated()).unique(
-            keys, keep="last", maintain_order=True
-        )
-        # Of several sensors of a station and parameter the first in rank speaks for the hour.
-        rows = rows.filter(
-            pl.col("rank") == pl.col("rank").max().over("station_id", "parameter", "hour")
-        )
+        rows = rows.with_columns(
+            duplicate=pl.col("duplicate") | pl.struct(keys).is_duplicated()
+        ).unique(keys, keep="last", maintain_order=True)
+        rows = _one_sensor_an_hour(rows)
         versions = rows.select(
             pl.col("station_id").cast(pl.Categorical()),
             pl.col("parameter").cast(PARAMETER),
@@ -750,6 +1089,24 @@ class _Reader:
             "pulled_at",
         )
         return complete_hours(versions)
+
+
+def _one_sensor_an_hour(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of several sensors of a station and parameter, one speaks for each hour.
+
+    One that reports in the canonical unit before others, then the newest, by its number.
+    """
+    pairs = rows.select("parameter", "unit_native").unique()
+    canonical = pl.DataFrame(
+        [(p, u, to_canonical(p, u) == (1.0, 0.0)) for p, u in pairs.iter_rows()],
+        schema={"parameter": pl.String(), "unit_native": pl.String(), "canonical": pl.Boolean()},
+        orient="row",
+    )
+    ranked = rows.join(
+        canonical, on=["parameter", "unit_native"], how="left", maintain_order="left"
+    ).with_columns(rank=pl.col("canonical").cast(pl.Int64) * (1 << 52) + pl.col("sensor"))
+    best = pl.col("rank").max().over("station_id", "parameter", "hour")
+    return ranked.filter(pl.col("rank") == best)
 
 
 def _read(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
@@ -906,7 +1263,7 @@ def _rows_in(body: str) -> int:
 
 def _subject(url: str) -> str:
     """The id in an address: of a sensor, a location or a parameter."""
-    numbers = re.findall(r"/(\d+)", urlparse(url).path)
+    numbers = re.findall(r"(?:/|locationid=)(\d+)", urlparse(url).path)
     return numbers[-1] if numbers else "area"
 
 
@@ -922,6 +1279,7 @@ def _what_is_wrong(response: httpx.Response) -> str | None:
     return None
 
 
+_WITHOUT_KEY = "Set AQ_OPENAQ_API_KEY (https://explore.openaq.org/register gives keys out)."
 _REFUSALS = {
     401: "Check AQ_OPENAQ_API_KEY.",
     403: "OpenAQ has blocked this AQ_OPENAQ_API_KEY: write to dev@openaq.org.",
@@ -931,7 +1289,7 @@ _REFUSALS = {
 
 def _explain(response: httpx.Response, *, with_key: bool) -> str:
     if response.status_code == 401 and not with_key:
-        return "Set AQ_OPENAQ_API_KEY (https://explore.openaq.org/register gives keys out)."
+        return _WITHOUT_KEY
     if response.status_code == 404 and "/locations/" in response.url.path:
         station = _subject(str(response.url))
         return f"OpenAQ knows no location {station!r}: correct networks.openaq.stations."

@@ -53,6 +53,7 @@ def chain(
         "AQ_HOME": str(tmp_path / "home"),
         "AQ_NETWORKS": str(networks),
         "AQ_HTTP_ATTEMPTS": "1",
+        "AQ_OPENAQ_ARCHIVE": "none",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -127,3 +128,24 @@ def test_a_changed_form_stops_the_chain_with_its_reason(
     assert not outcome.success
     [failure] = outcome.failures
     assert "Not one record of OpenAQ could be read" in failure
+
+
+def test_a_backfill_over_the_seam_is_whole_and_the_same_twice(
+    chain: Chain, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AQ_OPENAQ_ARCHIVE", sandbox.environment["AQ_OPENAQ_ARCHIVE"])
+    first, last = date(2025, 6, 11), date(2025, 6, 17)
+    for outcome in chain.backfill(first, last):
+        assert outcome.success, outcome.failures
+        assert outcome.warnings == []
+    asked = [request.path for request in sandbox.requests()]
+    assert any(path.endswith(".csv.gz") for path in asked)
+    assert any(path.endswith("/hours") for path in asked)
+    readings = chain.rows("hourly_readings")
+    assert readings.select("station_id", "parameter", "hour").is_unique().all()
+    days = readings.group_by("station_id", pl.col("hour").dt.date()).len()
+    inside = days.filter(pl.col("hour").is_between(first, last))
+    assert len(inside) == 7 * len(STATIONS)
+    for outcome in chain.backfill(first, last):
+        assert outcome.success, outcome.failures
+    assert chain.rows("hourly_readings").equals(readings)

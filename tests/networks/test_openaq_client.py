@@ -76,7 +76,7 @@ def bench(
             config: dict[str, Any] | None = None,
             **settings: str,
         ) -> Bench:
-            home = {"AQ_HOME": str(tmp_path / "home")}
+            home = {"AQ_HOME": str(tmp_path / "home"), "AQ_OPENAQ_ARCHIVE": "none"}
             for name, value in {**sandbox.environment, **home, **settings}.items():
                 monkeypatch.setenv(name, value)
             entry = NetworkConfig(
@@ -594,3 +594,184 @@ def test_an_ill_network_sets_no_sensor_aside(sandbox: RunningSandbox, bench: Mak
         assert sum(pull.failure is not None for pull in made.pull(JUNE_10)) == MEASURED
     sandbox.clear()
     assert len(made.good(JUNE_10)) == 1 + MEASURED
+
+
+# -------------------------------------------------------------------------------- the archive
+
+WEEKS = Window.of_days(date(2025, 6, 1), date(2025, 6, 17))
+ALL = ("2178", "8118", "7440", "900001")
+
+
+def archive(sandbox: RunningSandbox) -> dict[str, str]:
+    return {"AQ_OPENAQ_ARCHIVE": sandbox.environment["AQ_OPENAQ_ARCHIVE"]}
+
+
+def readings(made: Bench, answers: list[RawAnswer]) -> pl.DataFrame:
+    parsed = made.client.parse(answers)
+    assert not parsed.problems.total
+    columns = ["station_id", "parameter", "hour", "value_native", "unit_native", "sensor_id"]
+    return parsed.versions.select(columns).sort(columns[:3])
+
+
+def test_archive_and_interface_meet_without_gap_or_double(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    made = bench(sandbox, ALL)
+    by_interface = readings(made, made.good(WEEKS))
+    sandbox.reset()
+    made = bench(sandbox, ALL, **archive(sandbox))
+    joined = readings(made, made.good(WEEKS))
+    assert joined.equals(by_interface)
+    assert len(joined) > 17 * 20 * MEASURED * 3
+    assert joined.select("station_id", "parameter", "hour").is_unique().all()
+    # Each station's local midnight, 78 hours ago at least; from there on the interface.
+    seams = {
+        path.split("/")[3][:-1]: query["datetime_from"]
+        for path, query in zip(
+            [path for path in paths(sandbox) if path.endswith("/hours")],
+            hours_asked(sandbox),
+            strict=True,
+        )
+    }
+    assert seams == {
+        "2178": "2025-06-14T06:00:00Z",
+        "8118": "2025-06-14T18:30:00Z",
+        "7440": "2025-06-14T17:00:00Z",
+        "900001": "2025-06-15T00:00:00Z",
+    }
+    # A file a day and station; one more where the first local day began before the window.
+    files = [path for path in paths(sandbox) if path.endswith(".csv.gz")]
+    assert len(files) == len(set(files)) == 14 + 14 + 14 + 14
+
+
+def test_the_archive_is_asked_without_a_key(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox, **archive(sandbox))
+    assert made.client._archive is not None
+    sent: list[httpx.Request] = []
+    made.client._archive._http._client.event_hooks["request"].append(sent.append)
+    made.good(JUNE_10)
+    # The local days over one UTC day are two.
+    assert len(sent) == 2 * len(STATIONS)
+    assert all("X-API-Key" not in request.headers for request in sent)
+    assert hours_asked(sandbox) == []
+
+
+def test_years_come_without_a_key(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    months = Window.of_days(date(2024, 12, 1), date(2025, 2, 28))
+    made = bench(sandbox, AQ_OPENAQ_API_KEY="", **archive(sandbox))
+    found = readings(made, made.good(months))
+    assert {path.split("/")[1] for path in paths(sandbox)} == {"openaq-archive"}
+    with_key = bench(sandbox, AQ_OPENAQ_API_KEY=KEY)
+    assert found.equals(readings(with_key, with_key.good(months)))
+
+
+def test_without_a_key_the_last_days_are_missed_and_said_to_be(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    made = bench(sandbox, AQ_OPENAQ_API_KEY="", **archive(sandbox))
+    pulls = made.pull(Window.of_days(date(2025, 6, 10), NOW.date()))
+    failures = {pull.subject: pull.failure for pull in pulls if pull.failure is not None}
+    assert failures.keys() == set(STATIONS)
+    assert all(isinstance(failure, PermanentFailure) for failure in failures.values())
+    assert "Set AQ_OPENAQ_API_KEY" in failures["2178"].message
+    assert any(pull.answer is not None for pull in pulls)
+
+
+def test_without_a_key_stations_are_what_the_files_say(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    made = bench(sandbox, ("2178", "4711"), AQ_OPENAQ_API_KEY="", **archive(sandbox))
+    found = made.client.stations()
+    [station] = found.stations
+    assert (station.station_id, station.name) == ("2178", "Del Norte")
+    assert (station.latitude, station.longitude) == (35.1353, -106.584702)
+    assert station.parameters == ("co", "humidity", "no2", "pm10", "pm25", "temperature")
+    assert "OpenAQ" in station.attribution
+    assert "no file of location 4711" in found.failures["4711"].message
+
+
+def test_a_late_file_is_made_up_for_by_the_interface(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    made = bench(sandbox, ("2178",))
+    whole = readings(made, made.good(WEEKS))
+    sandbox.reset()
+    sandbox.inject("status", status=404, path_contains="location-2178-20250612")
+    sandbox.inject("status", status=404, path_contains="location-2178-20250605")
+    made = bench(sandbox, ("2178",), **archive(sandbox))
+    answers = made.good(WEEKS)
+    assert {query["datetime_from"] for query in hours_asked(sandbox)} == {"2025-06-12T06:00:00Z"}
+    found = made.client.parse(answers).versions
+    keys = ["station_id", "parameter", "hour"]
+    # What has been missing for longer is a day without data.
+    gone = pl.col("hour").is_between(
+        datetime(2025, 6, 5, 6, tzinfo=UTC), datetime(2025, 6, 6, 6, tzinfo=UTC), closed="left"
+    )
+    expected = whole.filter(~gone).select(keys)
+    assert found.select(keys).unique().sort(keys).equals(expected.sort(keys))
+
+
+def test_a_folder_with_the_same_layout_will_do(
+    sandbox: RunningSandbox, bench: MakeBench, tmp_path: Path
+) -> None:
+    made = bench(sandbox, **archive(sandbox))
+    expected = readings(made, made.good(JUNE_10))
+    folder = tmp_path / "a copy"
+    for path in [path for path in paths(sandbox) if path.endswith(".csv.gz")]:
+        local = folder / path.removeprefix("/openaq-archive/")
+        local.parent.mkdir(parents=True, exist_ok=True)
+        local.write_bytes(httpx.get(sandbox.url + path, trust_env=False).content)
+    for address in (str(folder), folder.as_uri()):
+        sandbox.reset()
+        made = bench(sandbox, AQ_OPENAQ_ARCHIVE=address)
+        assert readings(made, made.good(JUNE_10)).equals(expected)
+        assert not [path for path in paths(sandbox) if path.endswith(".csv.gz")]
+
+
+@pytest.mark.parametrize("kind", ["truncate", "html", "empty", "disconnect"])
+def test_a_broken_file_is_reported_and_the_others_taken(
+    sandbox: RunningSandbox, bench: MakeBench, kind: str
+) -> None:
+    made = bench(sandbox, AQ_HTTP_ATTEMPTS="1", **archive(sandbox))
+    sandbox.inject(kind, path_contains="location-2178-20250610")
+    pulls = made.pull(JUNE_10)
+    [failed] = [pull for pull in pulls if pull.failure is not None]
+    assert failed.subject == "2178 archive 2025-06-10"
+    assert isinstance(failed.failure, TransientFailure)
+    assert len(pulls) == len(STATIONS) * 3
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("s3://openaq-data-archive", "https://openaq-data-archive.s3.amazonaws.com/"),
+        ("s3://copy/of/it", "https://copy.s3.amazonaws.com/of/it"),
+        ("http://127.0.0.1:9000/bucket", "http://127.0.0.1:9000/bucket"),
+        ("/data/archive", "file:///data/archive"),
+    ],
+)
+def test_addresses_of_the_archive(address: str, url: str) -> None:
+    assert openaq._archive_url(address) == url
+
+
+@pytest.mark.parametrize(
+    ("zone", "days"),
+    [
+        ("UTC", [(10, 0, 24)]),
+        ("America/Denver", [(9, -18, 6), (10, 6, 30)]),
+        ("Asia/Ho_Chi_Minh", [(10, -7, 17), (11, 17, 41)]),
+        (None, [(9, -38, 12), (10, -14, 36), (11, 10, 60)]),
+        ("Not/AZone", [(9, -38, 12), (10, -14, 36), (11, 10, 60)]),
+    ],
+)
+def test_local_days_over_a_day(zone: str | None, days: list[tuple[int, int, int]]) -> None:
+    assert list(openaq.local_days(JUNE_10, zone)) == [
+        (date(2025, 6, day), JUNE_10.start + start * HOUR, JUNE_10.start + end * HOUR)
+        for day, start, end in days
+    ]
+
+
+def test_days_of_23_and_25_hours() -> None:
+    march = Window.of_days(date(2025, 3, 9), date(2025, 3, 9))
+    lengths = {day: end - start for day, start, end in openaq.local_days(march, "America/Denver")}
+    assert lengths == {date(2025, 3, 8): DAY, date(2025, 3, 9): 23 * HOUR}

@@ -397,3 +397,120 @@ class TestLatest:
         hours = kept("/sensors/51/hours", page(hour("2026-06-18T09:00:00Z")))
         one, other = (parse(LISTED, answer).versions for answer in (latest, hours))
         assert one.drop("coverage").equals(other.drop("coverage"))
+
+
+HEADER = "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value"
+
+
+def file(*rows: str, header: str = HEADER, end: str = "\r\n", station: int = 5) -> RawAnswer:
+    folder = f"/records/csv.gz/locationid={station}/year=2026/month=06"
+    path = f"{folder}/location-{station}-20260601.csv.gz"
+    return kept(path, "".join(line + end for line in (header, *rows)))
+
+
+def line(stamp: str, value: str = "7.0", sensor: str = "51", units: str = "µg/m³") -> str:
+    return f'5,{sensor},"A, b-5",{stamp},1.5,2.5,pm25,{units},{value}'
+
+
+class TestArchive:
+    def test_the_14_documented_rows(self, real_data: Path) -> None:
+        folder = real_data / "openaq" / "documented_bodies"
+        body = (folder / "src__content__docs__aws__about__0.csv").read_text("utf-8")
+        path = "/records/csv.gz/locationid=2178/year=2023/month=02/location-2178-20230222.csv.gz"
+        parsed = parse(kept(path, body))
+        readings = hourly_readings(fold_versions(parsed.versions), "openaq")
+        # 01:00 of the local time, UTC-7, ends the hour that began at 07:00 UTC.
+        values = [14, 4, 7, 6, 5, 9, 20, 28, 19, 26, 127, 318, 241, 9]
+        assert readings.select("hour", "value").rows() == [
+            (datetime(2023, 2, 22, 7 + n, tzinfo=UTC), value) for n, value in enumerate(values)
+        ]
+        assert readings.select(
+            pl.col("station_id", "sensor_id", "parameter", "unit").cast(pl.String)
+        ).unique().rows() == [("2178", "3919", "pm10", "µg/m³")]
+        # The documentation's dots.
+        assert problems(parsed) == {"row_form": 1}
+
+    def test_quoted_numbers_and_crlf(self) -> None:
+        quoted = '"5","51","A-5","2026-06-01T01:00:00+02:00","1.5","2.5","pm25","µg/m³","-1.5"'
+        header = ",".join(f'"{name}"' for name in HEADER.split(","))
+        parsed = parse(file(quoted, header=header), file(line("2026-06-01T02:00:00+02:00")))
+        assert parsed.versions.select("hour", "value_native").rows() == [
+            (datetime(2026, 5, 31, 22, tzinfo=UTC), -1.5),
+            (datetime(2026, 5, 31, 23, tzinfo=UTC), 7.0),
+        ]
+        assert problems(parsed) == {}
+
+    def test_the_columns_may_be_called_as_documented(self) -> None:
+        header = HEADER.replace("sensors_id", "sensor_id").replace("units", "unit")
+        parsed = parse(file(line("2026-06-01T01:00:00Z"), header=header, end="\n"))
+        assert parsed.versions["value_native"].to_list() == [7.0]
+
+    def test_columns_may_change_places(self) -> None:
+        header = "value,units,parameter,lon,lat,datetime,location,sensors_id,location_id"
+        row = "7.5,µg/m³,pm25,2.5,1.5,2026-06-01T01:00:00Z,A-5,51,5"
+        parsed = parse(file(line("2026-06-01T02:00:00Z")), file(row, header=header))
+        assert sorted(parsed.versions["value_native"].to_list()) == [7.0, 7.5]
+
+    def test_shorter_periods_make_an_hours_mean(self) -> None:
+        stamps = [f"2026-06-01T01:{n:02}:00Z" for n in (0, 15, 30, 45)] + ["2026-06-01T02:00:00Z"]
+        parsed = parse(file(*(line(stamp, str(n)) for n, stamp in enumerate(stamps))))
+        assert parsed.versions.sort("hour").select("hour", "value_native").rows() == [
+            (datetime(2026, 6, 1, 0, tzinfo=UTC), 0.0),
+            (datetime(2026, 6, 1, 1, tzinfo=UTC), 2.5),
+        ]
+
+    def test_of_an_hour_given_twice_the_last_stands(self) -> None:
+        stamp = "2026-06-01T01:00:00Z"
+        parsed = parse(file(line(stamp, "1"), line(stamp, "2"), line(stamp, "3")))
+        assert parsed.versions.select("value_native", "duplicate").rows() == [(3.0, True)]
+        assert problems(parsed) == {"duplicate_hour": 2}
+
+    def test_one_sensor_speaks_for_a_station(self) -> None:
+        stamp = "2026-06-01T01:00:00Z"
+        parsed = parse(
+            file(line(stamp, "1", "49"), line(stamp, "2", "50"), line(stamp, "3", "51", "mg/m³"))
+        )
+        assert parsed.versions.select("value_native", "sensor_id").rows() == [(2.0, "50")]
+
+    def test_bytes_written_as_text_are_a_unit(self) -> None:
+        unit = r"b'\xc2\xb5g/m\xc2\xb3'"
+        parsed = parse(file(line("2026-06-01T01:00:00Z", units=unit)))
+        [reading] = hourly_readings(fold_versions(parsed.versions), "openaq").to_dicts()
+        assert (reading["value"], reading["unit"]) == (7.0, "µg/m³")
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            line("2026-06-01 01h"),
+            line("2026-06-01T01:00:00"),
+            line("2026-06-01T01:00:00Z", "much"),
+            line("2026-06-01T01:00:00Z", "nan"),
+            line("2026-06-01T01:00:00Z", ""),
+            line("2026-06-01T01:00:00Z", "1", "x"),
+            "5",
+        ],
+    )
+    def test_a_bad_row_does_not_sink_its_neighbours(self, bad: str) -> None:
+        parsed = parse(file(bad, line("2026-06-01T05:00:00Z")))
+        assert len(parsed.versions) == 1
+        assert problems(parsed) == {"row_form": 1}
+        assert parsed.unreadable == ()
+
+    @pytest.mark.parametrize(
+        ("broken", "kind"),
+        [
+            (file("1,2", header="a,b"), "no_columns"),
+            (file(line("2026-06-01T01:00:00Z") + ",9,9"), "csv_form"),
+            (file('5,51,"A', 'b",2026-06-01T01:00:00Z,1,2,pm25,ppm,1'), "csv_form"),
+        ],
+    )
+    def test_a_bad_file_does_not_sink_the_others(self, broken: RawAnswer, kind: str) -> None:
+        good = file(line("2026-06-01T05:00:00Z"), station=6)
+        parsed = parse(good, broken, good)
+        assert parsed.versions["hour"].unique().to_list() == [datetime(2026, 6, 1, 4, tzinfo=UTC)]
+        assert problems(parsed) == {kind: 1}
+
+    def test_a_file_without_rows_is_a_day_without_readings(self) -> None:
+        parsed = parse(file())
+        assert parsed.versions.is_empty()
+        assert problems(parsed) == {}
