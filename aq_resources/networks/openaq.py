@@ -47,6 +47,8 @@ from aq_science.windows import DAY, HOUR, Window, midnight
 
 TITLE = "OpenAQ"
 API_URL = "https://api.openaq.org/v3"
+# Tables beside the stations.
+DIMENSIONS = ("countries", "parameters")
 ARCHIVE = "s3://openaq-data-archive"
 
 # The most rows of one page. A longest window of 41 days, 984 hours, is a page that is not full, so
@@ -168,6 +170,51 @@ class _Location(msgspec.Struct):
     sensors: list[_SensorListed] = []
 
 
+class _ListedParameter(msgspec.Struct, rename="camel"):
+    id: int
+    name: str
+    units: str
+    display_name: str | None = None
+    description: str | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {
+            "parameter_id": self.id,
+            "name": self.name,
+            "unit": self.units,
+            "display_name": self.display_name,
+            "description": self.description,
+            "parameter": NAMES.get(self.name),
+        }
+
+
+class _Country(msgspec.Struct, rename="camel"):
+    id: int
+    code: str | None = None
+    name: str | None = None
+    # Plain text here, an object of two times elsewhere.
+    datetime_first: _Aware | _Instant | None = None
+    datetime_last: _Aware | _Instant | None = None
+    parameters: list[_ListedParameter] = []
+
+    @property
+    def row(self) -> dict[str, Any]:
+        first, last = (
+            one.utc if isinstance(one, _Instant) else one
+            for one in (self.datetime_first, self.datetime_last)
+        )
+        names = {NAMES.get(one.name) for one in self.parameters}
+        return {
+            "country_id": self.id,
+            "code": self.code,
+            "name": self.name,
+            "first_reading": first,
+            "last_reading": last,
+            "parameters": sorted(name for name in names if name is not None),
+        }
+
+
 class _Page(msgspec.Struct, Generic[Row]):
     results: list[Row]
 
@@ -196,7 +243,13 @@ def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime
                 f"networks.openaq: station {station!r} is no id of an OpenAQ location, which is a "
                 "number such as 2178 (the address of its page on explore.openaq.org shows it)."
             )
-    return OpenAQClient(config, NetworkSettings(), settings, now)
+    own = NetworkSettings()
+    if config.area is not None and own.api_key is None and own.archive != "none":
+        raise SettingsError(
+            "networks.openaq: without a key the stations of an area cannot be listed. "
+            f"{_WITHOUT_KEY} Or name stations."
+        )
+    return OpenAQClient(config, own, settings, now)
 
 
 class OpenAQClient:
@@ -518,6 +571,21 @@ class OpenAQClient:
             for location in _listed(pull.answer, Problems()):
                 stations[str(location.id)] = _describe(location)
         return StationList(tuple(stations.values()), failures)
+
+    def dimension(self, name: str) -> list[dict[str, Any]]:
+        """Countries or parameters, every page of them."""
+        now = self._now()
+        rows: list[_Country | _ListedParameter] = []
+        for pull in self._pages(name, f"/{name}", {}, Window(now - HOUR, now)):
+            if pull.failure is not None:
+                raise pull.failure
+            if pull.answer is None:
+                continue
+            if name == "countries":
+                rows += _read(pull.answer, _Country, Problems())
+            else:
+                rows += _read(pull.answer, _ListedParameter, Problems())
+        return [row.row for row in rows]
 
     def newest_hour(self) -> datetime | None:
         """By a few stations: the one that had the newest hour last time, then others in turn."""

@@ -149,3 +149,24 @@ def test_a_backfill_over_the_seam_is_whole_and_the_same_twice(
     for outcome in chain.backfill(first, last):
         assert outcome.success, outcome.failures
     assert chain.rows("hourly_readings").equals(readings)
+
+
+def test_countries_and_parameters_are_tables(chain: Chain) -> None:
+    definitions = build_defs(chain.platform)
+    keys = [dg.AssetKey(["openaq", name]) for name in ("countries", "parameters")]
+    for _ in range(2):
+        result = dg.materialize(
+            [definitions.resolve_assets_def(key) for key in keys],
+            instance=chain.runner.instance,
+        )
+        assert result.success
+        countries, parameters = chain.rows("countries"), chain.rows("parameters")
+        assert dict(countries.select("code", "name").iter_rows())["VN"] == "Vietnam"
+        assert countries["first_reading"].unique().to_list() == [
+            datetime(2016, 1, 30, 1, tzinfo=UTC)
+        ]
+        assert countries["country_id"].is_unique().all()
+        known = parameters.select("parameter_id", "name", "unit", "parameter").rows()
+        assert (98, "relativehumidity", "%", "humidity") in known
+        assert (125, "um003", "particles/cm³", None) in known
+        assert len(known) == 8

@@ -677,6 +677,12 @@ def test_without_a_key_the_last_days_are_missed_and_said_to_be(
     assert any(pull.answer is not None for pull in pulls)
 
 
+def test_an_area_wants_a_key(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    area = Area(latitude=35.1, longitude=-106.6, radius_km=10)
+    with pytest.raises(SettingsError, match=r"an area cannot be listed\. Set AQ_OPENAQ_API_KEY"):
+        bench(sandbox, (), config={"area": area}, AQ_OPENAQ_API_KEY="", **archive(sandbox))
+
+
 def test_without_a_key_stations_are_what_the_files_say(
     sandbox: RunningSandbox, bench: MakeBench
 ) -> None:

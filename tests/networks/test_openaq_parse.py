@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aq_resources.networks._client import Parsed, Problems
-from aq_resources.networks.openaq import _describe, _listed, _Reader
+from aq_resources.networks.openaq import (
+    _Country,
+    _describe,
+    _listed,
+    _ListedParameter,
+    _read,
+    _Reader,
+)
 from aq_resources.raw_pulls import RawAnswer
 from aq_science.readings import VERSION_SCHEMA, fold_versions, hourly_readings
 from aq_science.windows import HOUR, Window
@@ -201,6 +208,24 @@ class TestRealBodies:
         assert parsed.versions.is_empty()
         assert parsed.problems.total == len(rows)
         assert parsed.unreadable == ("5",)
+
+    def test_a_country_and_a_parameter_of_the_sdk(self, real_data: Path) -> None:
+        folder = real_data / "openaq" / "sdk_fixtures"
+        found = Problems()
+        body = (folder / "py_countries.json").read_text("utf-8")
+        [country] = _read(kept("/countries", body), _Country, found)
+        assert country.row == {
+            "country_id": 7,
+            "code": "FJ",
+            "name": "Fiji",
+            "first_reading": datetime(2021, 1, 8, 23, 15, 31, tzinfo=UTC),
+            "last_reading": datetime(2023, 8, 28, 21, 33, 44, tzinfo=UTC),
+            "parameters": ["humidity", "pm1", "pm10", "pm25", "pressure", "temperature"],
+        }
+        body = (folder / "py_parameters.json").read_text("utf-8")
+        [parameter] = _read(kept("/parameters", body), _ListedParameter, found)
+        assert (parameter.row["parameter_id"], parameter.row["parameter"]) == (2, "pm25")
+        assert not found.total
 
     def test_every_recorded_location(self, real_data: Path) -> None:
         path = real_data / "openaq" / "sdk_fixtures" / "r_list_locations.yml"
