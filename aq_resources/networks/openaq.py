@@ -252,6 +252,16 @@ def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime
     return OpenAQClient(config, own, settings, now)
 
 
+def _header_value(key: SecretStr | None) -> str | None:
+    """The key as it can be sent. One that cannot would stand in the error that says so."""
+    if key is None:
+        return None
+    value = key.get_secret_value().strip()
+    if not (value.isascii() and value.isprintable()):
+        raise SettingsError("AQ_OPENAQ_API_KEY holds characters that no key has: copy it again.")
+    return value
+
+
 class OpenAQClient:
     """Client of OpenAQ (see `NetworkClient`)."""
 
@@ -273,7 +283,7 @@ class OpenAQClient:
         # What is in the archive is not asked for.
         archived = math.ceil(ARCHIVED_AFTER / DAY) if self._archive else math.inf
         self._revisits = sum(days < archived for days in settings.revisit_days)
-        self._key = own.api_key.get_secret_value() if own.api_key else None
+        self._key = _header_value(own.api_key)
         self._now = now
         self._workers = settings.http_concurrency
         folder = settings.home / "openaq"

@@ -393,6 +393,20 @@ def test_a_refused_key_names_the_setting(
     assert "marked-secret" not in repr(pull)
 
 
+def test_a_key_with_a_line_end_is_sent_without(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox, AQ_OPENAQ_API_KEY=f" {KEY}\n")
+    made.good(JUNE_10)
+
+
+@pytest.mark.parametrize("key", ["marked\nsecret", "märked-secret", "marked\x7fsecret"])
+def test_a_key_that_cannot_be_sent_is_not_shown(
+    sandbox: RunningSandbox, bench: MakeBench, key: str
+) -> None:
+    with pytest.raises(SettingsError, match="AQ_OPENAQ_API_KEY holds characters") as error:
+        bench(sandbox, AQ_OPENAQ_API_KEY=key)
+    assert "secret" not in str(error.value)
+
+
 def test_the_key_does_not_follow_to_another_host(
     sandbox: RunningSandbox, guarded: RunningSandbox, bench: MakeBench
 ) -> None:
