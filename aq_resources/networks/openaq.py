@@ -304,12 +304,13 @@ class OpenAQClient:
         self._freshest: str | None = None
 
     def _open(self, timeout: float, attempts: int, patience: float) -> HttpClient:
-        host = urlparse(self._url).netloc
+        own = httpx.URL(self._url)
 
         def prepare(request: httpx.Request) -> None:
             request.headers.pop("X-API-Key", None)
-            # A redirect to another host must not carry the key there.
-            if self._key is not None and request.url.netloc.decode() == host:
+            # A redirect to another host, or away from TLS, must not carry the key along.
+            at_home = (request.url.scheme, request.url.netloc) == (own.scheme, own.netloc)
+            if self._key is not None and at_home:
                 request.headers["X-API-Key"] = self._key
             self._limit.acquire(patience)
 

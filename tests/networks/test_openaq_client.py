@@ -407,6 +407,15 @@ def test_a_key_that_cannot_be_sent_is_not_shown(
     assert "secret" not in str(error.value)
 
 
+def test_the_key_is_not_sent_without_tls(sandbox: RunningSandbox, bench: MakeBench) -> None:
+    made = bench(sandbox, AQ_OPENAQ_URL="https://api.openaq.example/v3")
+    [prepare] = made.client._http._client.event_hooks["request"]
+    for url, sent in (("https", True), ("http", False)):
+        request = httpx.Request("GET", f"{url}://api.openaq.example/v3/locations")
+        prepare(request)
+        assert ("X-API-Key" in request.headers) is sent
+
+
 def test_the_key_does_not_follow_to_another_host(
     sandbox: RunningSandbox, guarded: RunningSandbox, bench: MakeBench
 ) -> None:
