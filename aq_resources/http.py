@@ -19,6 +19,10 @@ MAX_WAIT_SECONDS = 120.0
 _RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 # What a retry cannot mend and the caller must explain in the network's own terms.
 Explain = Callable[[httpx.Response], str]
+# Called with each request right before it is sent: repeats and redirects included.
+OnRequest = Callable[[httpx.Request], None]
+# Seconds that an answer asks to be left alone for; None where it does not say.
+AskedWait = Callable[[httpx.Response], float | None]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,10 +55,11 @@ class HttpClient:
         attempts: int = 5,
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
-        asked_wait: Callable[[httpx.Response], float | None] | None = None,
         before: Callable[[], None] | None = None,
         headers: dict[str, str] | None = None,
         backoff_seconds: float = 1.0,
+        on_request: OnRequest | None = None,
+        asked_wait: AskedWait | None = None,
     ) -> None:
         """``asked_wait``: the wait in seconds that a refusal for load states in its body, for
         servers that send no Retry-After. ``before`` is called ahead of every try.
@@ -68,6 +73,7 @@ class HttpClient:
             auth=auth,
             follow_redirects=True,
             headers={"User-Agent": "aq-platform (air-quality data platform)", **(headers or {})},
+            event_hooks={"request": [on_request]} if on_request else None,
         )
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0

@@ -61,7 +61,7 @@ def ask(exports: dict[str, str], **params: str) -> httpx.Response:
 
 def test_recordings_are_served_at_the_printed_address(tmp_path: Path, recordings: Path) -> None:
     with running(Installation(tmp_path), "--replay", str(recordings)) as exports:
-        assert set(exports) == {
+        assert {name for name in exports if name.startswith("AQ_AIRQINO_")} == {
             "AQ_AIRQINO_URL",
             "AQ_AIRQINO_TOKEN_URL",
             "AQ_AIRQINO_CATALOGUE_URL",
