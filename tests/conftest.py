@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from aq_sandbox.server import RunningSandbox
 from tests.servers import PostgresServer, S3Server, postgres_server, s3_server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,3 +76,24 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real recordings are not here (AQ_REAL_DATA)")
     return folder
+
+
+@pytest.fixture
+def configure(
+    clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Settings for a new AQ_HOME: a sandbox, and networks by their entries in networks.yaml."""
+
+    def set_up(sandbox: RunningSandbox, **networks: Mapping[str, Any]) -> None:
+        path = tmp_path / "networks.yaml"
+        path.write_text(json.dumps({"networks": networks}))
+        settings = {
+            **sandbox.environment,
+            "AQ_HOME": str(tmp_path / "home"),
+            "AQ_NETWORKS": str(path),
+            "AQ_HTTP_ATTEMPTS": "1",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+
+    return set_up

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -66,22 +65,10 @@ class Chain:
 
 @pytest.fixture
 def chain(
-    clean_environment: None,
+    configure: Callable[..., None],
     sandbox: RunningSandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Chain]:
-    networks = tmp_path / "networks.yaml"
-    entry = {"start_date": "2025-06-01", "stations": STATIONS}
-    networks.write_text(json.dumps({"networks": {"airqino": entry}}))
-    settings = {
-        **sandbox.environment,
-        "AQ_HOME": str(tmp_path / "home"),
-        "AQ_NETWORKS": str(networks),
-        "AQ_HTTP_ATTEMPTS": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    configure(sandbox, airqino={"start_date": "2025-06-01", "stations": STATIONS})
     with (
         closing(Platform.from_environment()) as platform,
         dg.DagsterInstance.ephemeral() as instance,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from statistics import fmean
 
 import dagster as dg
@@ -55,22 +53,10 @@ class Chain:
 
 @pytest.fixture
 def chain(
-    clean_environment: None,
+    configure: Callable[..., None],
     sandbox: RunningSandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Chain]:
-    networks = tmp_path / "networks.yaml"
-    entry = {"start_date": "2024-10-01", "area": BELGIUM}
-    networks.write_text(json.dumps({"networks": {"irceline": entry}}))
-    settings = {
-        **sandbox.environment,
-        "AQ_HOME": str(tmp_path / "home"),
-        "AQ_NETWORKS": str(networks),
-        "AQ_HTTP_ATTEMPTS": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    configure(sandbox, irceline={"start_date": "2024-10-01", "area": BELGIUM})
     with ExitStack() as stack:
         platform = stack.enter_context(closing(Platform.from_environment(now=lambda: NOW)))
         instance = stack.enter_context(dg.DagsterInstance.ephemeral())

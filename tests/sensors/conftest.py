@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -102,22 +101,11 @@ def sandbox(_server: RunningSandbox) -> RunningSandbox:
 
 @pytest.fixture
 def plant(
-    clean_environment: None,
+    configure: Callable[..., None],
     sandbox: RunningSandbox,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Plant]:
-    networks = tmp_path / "networks.yaml"
-    entry = {"start_date": "2025-06-15", "stations": STATIONS}
-    networks.write_text(json.dumps({"networks": {"airqino": entry}}))
-    settings = {
-        **sandbox.environment,
-        "AQ_HOME": str(tmp_path / "home"),
-        "AQ_NETWORKS": str(networks),
-        "AQ_HTTP_ATTEMPTS": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    configure(sandbox, airqino={"start_date": "2025-06-15", "stations": STATIONS})
     made: list[Plant] = []
     (tmp_path / "dagster").mkdir()
     with (
