@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -23,6 +23,7 @@ GRACE = timedelta(days=2)
 # A file that no catalog names may belong to a write in progress for so long.
 ABANDONED = timedelta(days=1)
 
+T = TypeVar("T")
 Work = Callable[[duckdb.DuckDBPyConnection], None]
 Transaction = Callable[[Work], None]
 
@@ -60,46 +61,36 @@ def compact(
     ``now`` has to be the clock of the machines that write, which stamp snapshots and files.
     """
     done = Compaction()
-
-    def measure_before(connection: duckdb.DuckDBPyConnection) -> None:
-        done.before = _measure(connection, lake)
-
-    def measure_after(connection: duckdb.DuckDBPyConnection) -> None:
-        done.after = _measure(connection, lake)
-
-    transaction(measure_before)
-    tables: list[tuple[str, str]] = []
-
-    def list_tables(connection: duckdb.DuckDBPyConnection) -> None:
-        tables[:] = connection.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? "
-            "ORDER BY ALL",
-            [lake],
-        ).fetchall()
-
-    transaction(list_tables)
-    for schema, table in tables:
+    done.before = _result(transaction, lambda connection: _measure(connection, lake))
+    for schema, table in _result(transaction, lambda connection: _tables(connection, lake)):
         done.tables_merged += _merge(transaction, lake, schema, table)
-    done.snapshots_expired = _counted(
+    done.snapshots_expired = _result(
         transaction, lambda connection: _expire(connection, lake, now - keep)
     )
-    done.files_deleted = _counted(
+    done.files_deleted = _result(
         transaction, lambda connection: _clean_up(connection, lake, now - grace)
     )
     transaction(lambda connection: _delete_orphans(connection, lake, now - ABANDONED, done))
-    transaction(measure_after)
+    done.after = _result(transaction, lambda connection: _measure(connection, lake))
     return done
 
 
-def _counted(transaction: Transaction, work: Callable[[duckdb.DuckDBPyConnection], int]) -> int:
-    """The number that ``work`` gave in the try that succeeded."""
-    found = [0]
+def _result(transaction: Transaction, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    """What ``work`` gave in the try that succeeded."""
+    found: list[T] = []
 
     def run(connection: duckdb.DuckDBPyConnection) -> None:
-        found[0] = work(connection)
+        found[:] = [work(connection)]
 
     transaction(run)
     return found[0]
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, lake: str) -> list[tuple[str, str]]:
+    return connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? ORDER BY ALL",
+        [lake],
+    ).fetchall()
 
 
 def _merge(transaction: Transaction, lake: str, schema: str, table: str) -> bool:
@@ -107,7 +98,7 @@ def _merge(transaction: Transaction, lake: str, schema: str, table: str) -> bool
     names = f"'{lake}', '{table}', schema => '{schema}'"
 
     # First: a file of which rows were deleted would stay behind, empty, after its rows have moved.
-    rewritten = _counted(
+    rewritten = _result(
         transaction,
         lambda connection: _call(
             connection, f"ducklake_rewrite_data_files({names}, delete_threshold => 0.001)"
@@ -136,7 +127,7 @@ def _merge(transaction: Transaction, lake: str, schema: str, table: str) -> bool
             )
         return 1
 
-    return bool(_counted(transaction, move) or rewritten)
+    return bool(_result(transaction, move) or rewritten)
 
 
 def _expire(connection: duckdb.DuckDBPyConnection, lake: str, cut: datetime) -> int:

@@ -20,18 +20,16 @@ from aq_sensors.shell import (
     materialized,
     outcomes,
     read_cursor,
-    run_request,
+    requested,
     run_status,
     switched_on,
     within,
-    write_cursor,
 )
 
 TICK_SECONDS = 10
 READ_SECONDS = 15.0
 # Issue times further back than this are no longer worth a forecast by themselves.
 LONGEST = 48 * HOUR
-_CHECKED = (dg.DagsterRunStatus.SUCCESS,)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -115,7 +113,8 @@ def build_forecasts_sensor(
         earlier = follow_up(place.asks, outcomes(context.instance, place.asks), platform.now())
         seen, run_id = materialized(context.instance, readings)
         wait = "No new hourly readings." if seen <= place.storage_id else ""
-        if not wait and (status := run_status(context.instance, run_id)) not in _CHECKED:
+        status = None if wait else run_status(context.instance, run_id)
+        if status not in (None, dg.DagsterRunStatus.SUCCESS):
             # Its blocking checks may still refuse the rows, or have refused them.
             wait = f"The run that brought the newest hourly readings: {status.value.lower()}."
         if wait:
@@ -126,10 +125,6 @@ def build_forecasts_sensor(
             newest = within(READ_SECONDS, lambda: newest_hour(files, files.days()))
             place = msgspec.structs.replace(place, storage_id=seen)
             decision = decide_forecasts(place, config.name, newest, earlier)
-        return dg.SensorResult(
-            run_requests=[run_request(ask, config.name) for ask in decision.asks],
-            skip_reason=None if decision.asks else decision.reason,
-            cursor=write_cursor(decision.place),
-        )
+        return requested(decision.asks, config.name, decision.place, decision.reason)
 
     return forecasts

@@ -20,10 +20,9 @@ from aq_sensors.shell import (
     materialized,
     outcomes,
     read_cursor,
-    run_request,
+    requested,
     switched_on,
     within,
-    write_cursor,
 )
 
 TICK_SECONDS = 10
@@ -115,12 +114,9 @@ def _no_need(place: Place, title: str, now: datetime) -> str:
         )
         return f"{why}; asked again at {place.ask_at:%H:%M:%S}Z."
     if place.hour is not None and now < place.hour + 2 * HOUR:
-        return f"{title}'s hour {place.hour:%H:%M}Z is in; the next is over at {_next(place)}."
+        over = place.hour + 2 * HOUR
+        return f"{title}'s hour {place.hour:%H:%M}Z is in; the next is over at {over:%H:%M}Z."
     return ""
-
-
-def _next(place: Place) -> str:
-    return "" if place.hour is None else f"{place.hour + 2 * HOUR:%H:%M}Z"
 
 
 def _failed(
@@ -186,10 +182,6 @@ def build_new_readings(
             lambda: within(ANSWER_SECONDS, platform.client(config.name).newest_hour),
             now,
         )
-        return dg.SensorResult(
-            run_requests=[run_request(ask, config.name) for ask in decision.asks],
-            skip_reason=None if decision.asks else decision.reason,
-            cursor=write_cursor(decision.place),
-        )
+        return requested(decision.asks, config.name, decision.place, decision.reason)
 
     return new_readings

@@ -65,7 +65,7 @@ class Priority(enum.IntEnum):
     """Who goes first where runs wait: what people wait for, then what can wait."""
 
     LATE = -1
-    USUAL = 0
+    # 0 is that of everything else.
     HOURLY = 1
 
 
@@ -78,6 +78,16 @@ def run_request(ask: Ask, network: str, priority: Priority = Priority.HOURLY) ->
         )
     tags |= {RANGE_START: ask.first, RANGE_END: ask.last}
     return dg.RunRequest(run_key=ask.run_key, job_name=ask.job, tags=tags)
+
+
+def requested(asks: Iterable[Ask], network: str, place: object, otherwise: str) -> dg.SensorResult:
+    """A tick's outcome: the runs asked for, or the reason why there are none; and the new place."""
+    requests = [run_request(ask, network) for ask in asks]
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else otherwise,
+        cursor=write_cursor(place),
+    )
 
 
 def outcomes(instance: dg.DagsterInstance, asks: Iterable[Ask]) -> dict[str, Outcome]:

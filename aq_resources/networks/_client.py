@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+import httpx
 import polars as pl
 
 from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.http import BrokenAnswer, RefusedRequest
 from aq_resources.raw_pulls import RawAnswer
 from aq_science.readings import VERSION_SCHEMA
 from aq_science.windows import Window
@@ -25,6 +27,28 @@ class Pull:
     failure: TransientFailure | PermanentFailure | None = None
     # How many requests bring the answer's window, where it is not one a configured station.
     of: int | None = None
+
+
+def kept_pull(
+    subject: str,
+    url: str,
+    params: dict[str, str],
+    window: Window,
+    now: Callable[[], datetime],
+    ask: Callable[[], httpx.Response],
+) -> Pull:
+    """Outcome of ``ask``: what the network answered is kept as it came, good or not."""
+
+    def keep(response: httpx.Response) -> RawAnswer:
+        asked = (window.start, window.end)
+        return RawAnswer(url, params, asked, now(), response.status_code, response.text)
+
+    try:
+        return Pull(subject, keep(ask()))
+    except (BrokenAnswer, RefusedRequest) as failure:
+        return Pull(subject, keep(failure.response), failure)
+    except (TransientFailure, PermanentFailure) as failure:
+        return Pull(subject, None, failure)
 
 
 @dataclass

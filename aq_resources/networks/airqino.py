@@ -22,9 +22,16 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
-from aq_resources.http import BrokenAnswer, HttpClient, RefusedRequest, concurrently
+from aq_resources.http import HttpClient, concurrently
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks._client import Parsed, Problems, Pull, Station, StationList
+from aq_resources.networks._client import (
+    Parsed,
+    Problems,
+    Pull,
+    Station,
+    StationList,
+    kept_pull,
+)
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_science.readings import INSTANT, VERSION_SCHEMA, complete_hours
@@ -241,23 +248,14 @@ class AirQinoClient:
             "start_date": window.start.strftime(_ASKED),
             "end_date": window.end.strftime(_ASKED),
         }
-
-        def keep(response: httpx.Response) -> RawAnswer:
-            return RawAnswer(
-                url,
-                params,
-                (window.start, window.end),
-                self._now(),
-                response.status_code,
-                response.text,
-            )
-
-        try:
-            return Pull(station, keep((http or self._http).get(url, params, _what_is_wrong)))
-        except (BrokenAnswer, RefusedRequest) as failure:
-            return Pull(station, keep(failure.response), failure)
-        except (TransientFailure, PermanentFailure) as failure:
-            return Pull(station, None, failure)
+        return kept_pull(
+            station,
+            url,
+            params,
+            window,
+            self._now,
+            lambda: (http or self._http).get(url, params, _what_is_wrong),
+        )
 
     def _catalogue(self) -> dict[str, dict[str, Any]]:
         if self._catalogue_url is None:

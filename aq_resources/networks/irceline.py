@@ -29,9 +29,16 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from aq_resources.failures import PermanentFailure, TransientFailure
-from aq_resources.http import BrokenAnswer, HttpClient, RefusedRequest, concurrently
+from aq_resources.http import HttpClient, RefusedRequest, concurrently
 from aq_resources.network_settings import Area, NetworkConfig
-from aq_resources.networks._client import Parsed, Problems, Pull, Station, StationList
+from aq_resources.networks._client import (
+    Parsed,
+    Problems,
+    Pull,
+    Station,
+    StationList,
+    kept_pull,
+)
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_science.readings import INSTANT, KEY, VERSION_SCHEMA, complete_hours
@@ -289,23 +296,14 @@ class IrcelineClient:
             "series": msgspec.json.encode({one.series_id: one.meaning for one in batch}).decode(),
         }
         subject = f"series {ids[0]}" + (f" to {ids[-1]} ({len(ids)})" if len(ids) > 1 else "")
-
-        def keep(response: httpx.Response) -> RawAnswer:
-            return RawAnswer(
-                url,
-                params,
-                (window.start, window.end),
-                self._now(),
-                response.status_code,
-                response.text,
-            )
-
-        try:
-            return Pull(subject, keep(http.post(url, body, _what_is_wrong)))
-        except (BrokenAnswer, RefusedRequest) as failure:
-            return Pull(subject, keep(failure.response), failure)
-        except (TransientFailure, PermanentFailure) as failure:
-            return Pull(subject, None, failure)
+        return kept_pull(
+            subject,
+            url,
+            params,
+            window,
+            self._now,
+            lambda: http.post(url, body, _what_is_wrong),
+        )
 
     def _wanted(
         self, http: HttpClient
