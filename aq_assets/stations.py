@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.common import PLATFORM, TABLES, described, table_metadata, title
-from aq_resources.network_settings import NetworkConfig
+from aq_resources.network_settings import NetworkConfig, is_group
 from aq_resources.networks._client import Station, StationList
 from aq_resources.platform import Platform
 from aq_resources.tables import STATIONS
@@ -60,7 +60,9 @@ def _listed(config: NetworkConfig, found: StationList) -> list[dict[str, object]
     rows = [{**asdict(station), "seen": True} for station in found.stations]
     seen = {station.station_id for station in found.stations}
     rows += [
-        {**asdict(Station(name)), "seen": False} for name in config.stations if name not in seen
+        {**asdict(Station(name)), "seen": False}
+        for name in config.stations
+        if name not in seen and not is_group(name)
     ]
     return rows
 

@@ -19,6 +19,10 @@ MAX_WAIT_SECONDS = 120.0
 _RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 # What a retry cannot mend and the caller must explain in the network's own terms.
 Explain = Callable[[httpx.Response], str]
+# Called with each request right before it is sent: repeats and redirects included.
+OnRequest = Callable[[httpx.Request], None]
+# Seconds that an answer asks to be left alone for; None where it does not say.
+AskedWait = Callable[[httpx.Response], float | None]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,15 +55,25 @@ class HttpClient:
         attempts: int = 5,
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
+        before: Callable[[], None] | None = None,
+        headers: dict[str, str] | None = None,
         backoff_seconds: float = 1.0,
+        on_request: OnRequest | None = None,
+        asked_wait: AskedWait | None = None,
     ) -> None:
+        """``asked_wait``: the wait in seconds that a refusal for load states in its body, for
+        servers that send no Retry-After. ``before`` is called ahead of every try.
+        """
         self.network = network
         self._explain = explain or (lambda response: "")
+        self._asked_wait = asked_wait or (lambda response: None)
+        self._before = before or (lambda: None)
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
             follow_redirects=True,
-            headers={"User-Agent": "aq-platform (air-quality data platform)"},
+            headers={"User-Agent": "aq-platform (air-quality data platform)", **(headers or {})},
+            event_hooks={"request": [on_request]} if on_request else None,
         )
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0
@@ -116,6 +130,7 @@ class HttpClient:
         json: object,
         check: Callable[[httpx.Response], str | None] | None,
     ) -> httpx.Response:
+        self._before()
         try:
             response = self._client.request(method, url, params=params, json=json)
         except httpx.TimeoutException as error:
@@ -129,7 +144,7 @@ class HttpClient:
         if response.status_code in _RETRIED:
             raise TransientFailure(
                 f"{self.network} answered {response.status_code} to {method} {url}",
-                retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+                retry_after=self._wait_after(response),
                 status=response.status_code,
             )
         if response.status_code != httpx.codes.OK:
@@ -140,6 +155,11 @@ class HttpClient:
                 f"{self.network} sent a broken answer to {method} {url}: {problem}", response
             )
         return response
+
+    def _wait_after(self, response: httpx.Response) -> float | None:
+        in_body = self._asked_wait(response)
+        in_header = retry_after_seconds(response.headers.get("Retry-After"))
+        return in_header if in_body is None else in_body
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -60,6 +60,11 @@ class Area(_Strict):
     radius_km: float = Field(gt=0)
 
 
+def is_group(entry: str) -> bool:
+    """Whether an entry of ``stations``, such as ``cohort:…``, stands for a group of stations."""
+    return ":" in entry
+
+
 class NetworkConfig(_Strict):
     """One network's entry."""
 
@@ -88,7 +93,7 @@ class NetworkConfig(_Strict):
         repeated = sorted({s for s in self.stations if self.stations.count(s) > 1})
         if repeated:
             raise ValueError(f"station {repeated[0]!r} is listed twice")
-        if self.stations:
+        if self.stations and not any(is_group(entry) for entry in self.stations):
             for station in self.overrides:
                 if station not in self.stations:
                     close = get_close_matches(station, self.stations, n=1)

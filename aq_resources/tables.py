@@ -214,8 +214,58 @@ FORECAST_SCORES = Table(
 
 FORECAST_MODELS_SCHEMA = MODEL_SCHEMA
 
+COUNTRIES = Table(
+    pl.Schema(
+        {
+            "network": pl.String(),
+            "country_id": pl.Int64(),
+            "code": pl.String(),
+            "name": pl.String(),
+            "first_reading": INSTANT,
+            "last_reading": INSTANT,
+            "parameters": pl.List(pl.String()),
+        }
+    ),
+    ("network", "country_id"),
+    {
+        "network": "Network that lists the country",
+        "country_id": "The network's number for it",
+        "code": "ISO 3166-1 alpha-2 code",
+        "name": "Name",
+        "first_reading": "First reading that the network has from there",
+        "last_reading": "Last reading that the network has from there",
+        "parameters": "Canonical parameters measured there",
+    },
+)
+
+NETWORK_PARAMETERS = Table(
+    pl.Schema(
+        {
+            "network": pl.String(),
+            "parameter_id": pl.Int64(),
+            "name": pl.String(),
+            "unit": pl.String(),
+            "display_name": pl.String(),
+            "description": pl.String(),
+            "parameter": pl.String(),
+        }
+    ),
+    ("network", "parameter_id"),
+    {
+        "network": "Network that lists the parameter",
+        "parameter_id": "The network's number for it; the same pollutant has one for each unit",
+        "name": "The network's name",
+        "unit": "Unit as the network reports it",
+        "display_name": "Name for people",
+        "description": "What it is",
+        "parameter": "Canonical parameter; null for what this platform does not take in",
+    },
+)
+
 WAREHOUSE_TABLES = {
     "stations": STATIONS,
+    "countries": COUNTRIES,
+    "parameters": NETWORK_PARAMETERS,
     "daily_averages": DAILY_AVERAGES,
     "forecasts": FORECASTS,
     "forecast_scores": FORECAST_SCORES,
@@ -229,6 +279,7 @@ _SQL_TYPES: dict[type[pl.DataType], str] = {
     pl.Int8: "TINYINT",
     pl.Int16: "SMALLINT",
     pl.Int32: "INTEGER",
+    pl.Int64: "BIGINT",
     pl.Boolean: "BOOLEAN",
     pl.Date: "DATE",
 }

@@ -19,6 +19,7 @@ _SPELLINGS = {
     "μg/m³": "µg/m³",  # Greek mu (U+03BC) beside the micro sign (U+00B5)
     "μg/m3": "µg/m³",
     "µg/m3": "µg/m³",
+    r"b'\xc2\xb5g/m\xc2\xb3'": "µg/m³",  # bytes written as text, in old exports of OpenAQ
     "mg/m3": "mg/m³",
     "ng/m3": "ng/m³",
     "c": "°C",

@@ -42,5 +42,11 @@ def network_title(network: str) -> str:
     return str(_module(network).TITLE)
 
 
+def network_dimensions(network: str) -> tuple[str, ...]:
+    """Tables beside the stations that the network's client lists by ``dimension``."""
+    found: tuple[str, ...] = getattr(_module(network), "DIMENSIONS", ())
+    return found
+
+
 def _module(network: str):  # type: ignore[no-untyped-def]
     return importlib.import_module(f"{__name__}.{network}")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 import polars as pl
@@ -148,3 +148,11 @@ class NetworkClient(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+
+
+@runtime_checkable
+class DimensionClient(Protocol):
+    """A client whose module names ``DIMENSIONS``: tables of the network beside its stations."""
+
+    def dimension(self, name: str) -> list[dict[str, Any]]:
+        """Rows of one of them. Raises `TransientFailure` or `PermanentFailure`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -211,13 +212,15 @@ def test_retry_after_by_a_date_to_come() -> None:
 
 @contextmanager
 def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[str]]]:
-    """A server that answers every GET so, and the paths it was asked for."""
+    """A server that answers every GET and POST so, and the paths it was asked for."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             paths.append(self.path)
             answer(self)
+
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None: ...
 
@@ -229,6 +232,42 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tupl
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_post_is_tried_again_with_its_body_whole() -> None:
+    bodies: list[bytes] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        bodies.append(request.rfile.read(int(request.headers["Content-Length"])))
+        request.send_response(503 if len(bodies) < 3 else 200)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"[]")
+
+    before: list[int] = []
+    with answering(answer) as (url, _), client(before=lambda: before.append(1)) as http:
+        assert http.post(url, {"ids": [1, 2]}, is_list).json() == []
+    assert [json.loads(body) for body in bodies] == [{"ids": [1, 2]}] * 3
+    # Ahead of every try.
+    assert len(before) == 3
+
+
+def test_a_wait_stated_in_the_body_goes_before_the_header(waits: list[float]) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(429)
+        request.send_header("Retry-After", "5")
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"17")
+
+    with (
+        answering(answer) as (url, _),
+        client(attempts=2, asked_wait=lambda response: float(response.text)) as http,
+        pytest.raises(TransientFailure) as caught,
+    ):
+        http.get(url)
+    assert caught.value.retry_after == 17.0
+    assert waits == [17.0]
 
 
 def test_body_that_cannot_be_unpacked_is_transient() -> None:

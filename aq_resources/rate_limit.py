@@ -1,0 +1,114 @@
+"""A limit on requests that every process of the machine keeps to together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+
+from aq_resources.failures import TransientFailure
+
+
+class _Sent(msgspec.Struct):
+    """Requests sent by whole second of the real clock, and until when none may be sent."""
+
+    seconds: dict[int, int] = {}
+    closed_until: float = 0.0
+
+
+class SharedRateLimit:
+    """At most ``count`` requests in any ``period`` seconds, for each pair of ``limits``.
+
+    The count is kept in a file, so that runs, sensors and terminals share it. It holds whichever
+    way the server counts: sliding windows are stricter than its calendar minutes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        limits: tuple[tuple[int, int], ...],
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._name = name
+        self._path = path
+        self._limits = limits
+        self._now = now
+        self._sleep = sleep
+        self._lock = FileLock(path.with_suffix(".lock"), poll_interval=0.01)
+
+    def acquire(self, patience: float) -> None:
+        """Wait until one more request may be sent, and count it.
+
+        Raises `TransientFailure` with the wait where that is longer than ``patience`` seconds.
+        """
+        while (wait := self._take()) > 0:
+            if wait > patience:
+                allowed = ", ".join(f"{count} in {period} s" for count, period in self._limits)
+                raise TransientFailure(
+                    f"{self._name}'s limit of requests ({allowed}) is used up for {wait:.0f} s",
+                    retry_after=wait,
+                )
+            self._sleep(wait)
+            patience -= wait
+
+    def close_for(self, seconds: float) -> None:
+        """Nobody sends anything for so long: the server said so."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            sent = self._read()
+            sent.closed_until = max(sent.closed_until, self._now() + seconds)
+            self._write(sent)
+
+    def _take(self) -> float:
+        """Count one request and return 0, or return the seconds until there is room."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            sent = self._read()
+            now = self._now()
+            longest = max(period for _, period in self._limits)
+            # What seems to lie ahead was sent before the clock was set back.
+            sent.seconds = {
+                second: count
+                for second, count in sent.seconds.items()
+                if now - longest - 1 < second <= now + 1
+            }
+            closed = sent.closed_until - now
+            wait = closed if 0 < closed <= longest else 0.0
+            for allowed, period in self._limits:
+                wait = max(wait, _room_in(sent.seconds, allowed, period, now))
+            if wait > 0:
+                return wait
+            sent.seconds[int(now)] = sent.seconds.get(int(now), 0) + 1
+            self._write(sent)
+        return 0.0
+
+    def _read(self) -> _Sent:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_Sent)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return _Sent()
+
+    def _write(self, sent: _Sent) -> None:
+        # In place of the old file at once: a kill leaves one of the two.
+        fresh = self._path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(sent))
+        fresh.replace(self._path)
+
+
+def _room_in(seconds: dict[int, int], allowed: int, period: int, now: float) -> float:
+    """Seconds until fewer than ``allowed`` were sent in the ``period`` before."""
+    # A second counts as a whole: what was sent in it may have been sent at its end.
+    recent = sorted(second for second in seconds if second + 1 + period > now)
+    excess = sum(seconds[second] for second in recent) - allowed + 1
+    for second in recent:
+        if excess <= 0:
+            break
+        excess -= seconds[second]
+        if excess <= 0:
+            return second + 1 + period - now
+    return 0.0
