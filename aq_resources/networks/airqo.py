@@ -25,11 +25,17 @@ import polars as pl
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from aq_resources.call_plan import CallPlan
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
-from aq_resources.http import BrokenAnswer, HttpClient, RefusedRequest, concurrently
+from aq_resources.http import (
+    MAX_WAIT_SECONDS,
+    BrokenAnswer,
+    HttpClient,
+    RefusedRequest,
+    concurrently,
+)
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks._client import Parsed, Problems, Pull, Station, StationList
+from aq_resources.rate_limit import SharedRateLimit
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_science.readings import INSTANT, VERSION_SCHEMA, complete_hours
@@ -48,9 +54,8 @@ SPAN = timedelta(days=59)
 RECENT_DAYS = 7
 # More than any documented page; the server cuts it to its own size and says so in `meta`.
 ASKED_RECORDS = 1000
-# The documents' "3 historical calls a minute"; then a block of 15 minutes.
+# The documents' "3 historical calls a minute"; then AirQo blocks, for 15 minutes by its own word.
 HISTORICAL_PER_MINUTE = 3
-BLOCK_SECONDS = 900.0
 NEWEST_WITHIN = timedelta(hours=6)
 NEWEST_ENTRIES = 3
 NEWEST_TIMEOUT_SECONDS = 8.0
@@ -158,36 +163,39 @@ class AirQoClient:
         self._url = own.url.rstrip("/")
         self._now = now
         self._workers = settings.http_concurrency
-        plain = [s.get_secret_value() for s in (own.token, own.client_secret) if s]
+        plain = [given.get_secret_value() for given in (own.token, own.client_secret) if given]
         # As a server may repeat them: as they are, or as they stood in the address.
         self._secrets = [form for secret in plain for form in (secret, quote(secret, safe=""))]
         self._has_token = own.token is not None
-        self.plan = CallPlan(
-            TITLE, settings.home / "limits" / "airqo.json", own.historical_per_minute
-        )
-        common: dict[str, Any] = {
-            "auth": _TokenInQuery(own.token.get_secret_value()) if own.token else None,
-            "headers": (
-                {"X-Client-Secret": own.client_secret.get_secret_value()}
-                if own.client_secret
-                else None
-            ),
-            "explain": self._explain,
-            "asked_wait": self._asked_wait,
-        }
-        patient: dict[str, Any] = {
-            "timeout": settings.http_timeout_seconds,
-            "attempts": settings.http_attempts,
-        }
-        self._http = HttpClient(TITLE, before=self.plan.respect_block, **patient, **common)
-        self._download_http = HttpClient(TITLE, before=self.plan.take, **patient, **common)
-        self._newest_http = HttpClient(
+        self._limit = SharedRateLimit(
             TITLE,
-            timeout=min(NEWEST_TIMEOUT_SECONDS, settings.http_timeout_seconds),
-            attempts=1,
-            before=self.plan.respect_block,
-            **common,
+            settings.home / "limits" / "airqo.json",
+            ((own.historical_per_minute, 60),),
         )
+        auth = _TokenInQuery(own.token.get_secret_value()) if own.token else None
+        secret = own.client_secret
+        headers = {"X-Client-Secret": secret.get_secret_value()} if secret else None
+
+        def opened(
+            wait: Callable[[float], None], timeout: float, attempts: int, patience: float
+        ) -> HttpClient:
+            return HttpClient(
+                TITLE,
+                timeout=timeout,
+                attempts=attempts,
+                auth=auth,
+                headers=headers,
+                explain=self._explain,
+                on_request=lambda _: wait(patience),
+                asked_wait=self._asked_wait,
+            )
+
+        timeout, attempts = settings.http_timeout_seconds, settings.http_attempts
+        # The download alone is counted; a block is for every call.
+        counted, uncounted = self._limit.acquire, self._limit.wait_until_open
+        self._http = opened(uncounted, timeout, attempts, MAX_WAIT_SECONDS)
+        self._download_http = opened(counted, timeout, attempts, MAX_WAIT_SECONDS)
+        self._newest_http = opened(uncounted, min(NEWEST_TIMEOUT_SECONDS, timeout), 1, 0.0)
         self._known_members: _Members | None = None
         self._turn = 0
         self._freshest: _Entry | None = None
@@ -552,8 +560,8 @@ class AirQoClient:
         for key in ("blocked_for_seconds", "retry_after_seconds"):
             stated = errors.get(key)
             if isinstance(stated, int | float) and not isinstance(stated, bool):
-                wait = min(max(0.0, float(stated)), 24 * 3600.0)
-                self.plan.block(wait)
+                wait = max(0.0, float(stated))
+                self._limit.close_for(wait)
                 return wait
         return None
 

@@ -503,13 +503,14 @@ def test_the_limit_of_historical_calls_is_kept_and_never_met(
         moment[0] += seconds
 
     for client in clients:
-        client.plan._clock = lambda: moment[0]
-        client.plan._sleep = sleep
+        client._limit._now = lambda: moment[0]
+        client._limit._sleep = sleep
     for client in clients:
         pulls = sound(list(client.pull(JANUARY)))
         assert len(pulls) == 5
-    # Ten calls: the fourth, seventh and tenth wait for the minute of the first, and so on.
-    assert waits == [60.0, 60.0, 60.0]
+    # Ten calls: the fourth, seventh and tenth wait for the minute of the first, and so on, counted
+    # by whole seconds.
+    assert waits == [61.0, 61.0, 61.0]
     assert paths(airqo).count(DOWNLOAD) == 10
 
 
@@ -525,8 +526,11 @@ def test_a_block_is_handed_on_and_nobody_asks_meanwhile(
     assert asked == 1
     [pull] = second.pull(JUNE_17)
     assert isinstance(pull.failure, TransientFailure)
-    assert "allows no call" in pull.failure.message
-    assert pull.failure.retry_after == pytest.approx(900, abs=5)
+    assert "limit of requests (6000 in 60 s) is used up for" in pull.failure.message
+    assert pull.failure.retry_after is not None
+    assert 800 < pull.failure.retry_after <= 900
+    with pytest.raises(TransientFailure, match="is used up for"):
+        second.newest_hour()
     assert not any("measurements" in path for path in paths(airqo))
 
 
