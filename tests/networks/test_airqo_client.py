@@ -20,7 +20,8 @@ from aq_resources.http import BrokenAnswer
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import create_client, known_networks, network_title
 from aq_resources.networks._client import Pull
-from aq_resources.networks.airqo import DOWNLOAD, MEASUREMENTS, AirQoClient
+from aq_resources.networks.airqo import AirQoClient
+from aq_resources.networks.airqo.bodies import DOWNLOAD, MEASUREMENTS
 from aq_resources.settings import Settings
 from aq_sandbox.networks import airqo as sandbox_airqo
 from aq_sandbox.networks.airqo import COHORT, GRID, device_id, device_name, site_id
@@ -73,7 +74,7 @@ def make(
             client = create_client(entry, Settings(), lambda: NOW)
             assert isinstance(client, AirQoClient)
             stack.callback(client.close)
-            for http in (client._http, client._download_http):
+            for http in (client._api.http, client._api.download_http):
                 http._retrying.sleep = lambda seconds: None
             return client
 
@@ -293,8 +294,8 @@ def test_recorded_bodies_come_through_page_by_page(
 ) -> None:
     client = make()
     with running_sandbox(SandboxConfig(replay=real_data / "airqo", now=now)) as recorded:
-        client._url = recorded.url
-        client._now = lambda: now
+        client._api.url = recorded.url
+        client._now = client._api._now = lambda: now
         pulls = sound(list(client.pull(Window.of_days(first, last))))
         frame = readings(client, pulls)
     found = pm25(frame)
@@ -503,8 +504,8 @@ def test_the_limit_of_historical_calls_is_kept_and_never_met(
         moment[0] += seconds
 
     for client in clients:
-        client._limit._now = lambda: moment[0]
-        client._limit._sleep = sleep
+        client._api.limit._now = lambda: moment[0]
+        client._api.limit._sleep = sleep
     for client in clients:
         pulls = sound(list(client.pull(JANUARY)))
         assert len(pulls) == 5
@@ -605,3 +606,24 @@ def test_the_token_shows_nowhere(
     )
     everything = "\n".join([*map(repr, shown), caplog.text])
     assert "MARKED" not in everything
+
+
+@pytest.mark.parametrize("secret", ["marked\nsecret", "märked-secret", "marked\x7fsecret"])
+@pytest.mark.parametrize("name", ["AQ_AIRQO_TOKEN", "AQ_AIRQO_CLIENT_SECRET"])
+def test_a_secret_that_cannot_be_sent_is_not_shown(make: Make, name: str, secret: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: .*holds characters") as error:
+        make(**{name: secret})
+    assert "ked" not in str(error.value)
+
+
+def test_no_secret_follows_to_another_host(airqo: RunningSandbox, make: Make) -> None:
+    api = make(AQ_AIRQO_CLIENT_SECRET=" MARKED-secret\n")._api
+    [prepare] = api.http._client.event_hooks["request"]
+    home = f"{airqo.url}{MEASUREMENTS}/recent"
+    for url, sent in ((home, True), (home.replace("http", "https"), False), ("http://x/", False)):
+        request = httpx.Request("GET", url, headers={"X-Client-Secret": "MARKED-secret"})
+        prepare(request)
+        assert (request.headers.get("X-Client-Secret") == "MARKED-secret") is sent
+    with running_sandbox(SandboxConfig(now=NOW)) as other:
+        answer = api.http._client.get(f"{other.url}{MEASUREMENTS}/recent")
+        assert "X-Client-Secret" not in answer.request.headers
