@@ -187,16 +187,7 @@ class _AirQo:
                 "code": "NOT_FOUND",
             }
             return JSONResponse(body, 404)
-        page = rows[place : place + DOWNLOAD_PAGE]
-        more = place + len(page) < len(rows)
-        following = base64.b64encode(str(place + len(page)).encode()).decode() if more else None
-        answer = {
-            "status": "success",
-            "message": "Data downloaded successfully",
-            "data": page,
-            "metadata": {"total_count": len(rows), "has_more": more, "next": following},
-        }
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return _download_page(rows, place)
 
     async def metadata(self, request: Request) -> Response:
         refusal = self._refusal(request)
@@ -437,6 +428,19 @@ def _page(
         "measurements": records[skip : skip + limit],
     }
     return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def _download_page(rows: tuple[dict[str, Any], ...], place: int) -> Response:
+    page = rows[place : place + DOWNLOAD_PAGE]
+    more = place + len(page) < len(rows)
+    following = base64.b64encode(str(place + len(page)).encode()).decode() if more else None
+    answer = {
+        "status": "success",
+        "message": "Data downloaded successfully",
+        "data": page,
+        "metadata": {"total_count": len(rows), "has_more": more, "next": following},
+    }
+    return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 def _meta(total: int, skip: int, limit: int) -> dict[str, object]:

@@ -21,6 +21,7 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import create_client, known_networks, network_title
 from aq_resources.networks._client import Pull
 from aq_resources.networks.airqo import AirQoClient
+from aq_resources.networks.airqo import client as airqo_client
 from aq_resources.networks.airqo.bodies import DOWNLOAD, MEASUREMENTS
 from aq_resources.settings import Settings
 from aq_sandbox.networks import airqo as sandbox_airqo
@@ -199,21 +200,26 @@ def page_without_meta(
     return sandbox_airqo.JSONResponse(body)
 
 
-def test_a_page_exactly_full_is_followed_by_the_next(
-    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", [30, 80, 100, 300, 1000])
+@pytest.mark.parametrize("says", ["all", "more room"])
+def test_a_page_at_the_cap_is_followed_by_the_next_whatever_is_said(
+    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch, page: int, says: str
 ) -> None:
-    """Even where the counts say that it was the last: they are capped in the older interface."""
-    monkeypatch.setattr(sandbox_airqo, "PAGE", 1000)
-    honest = sandbox_airqo._meta
-    monkeypatch.setattr(
-        sandbox_airqo, "_meta", lambda total, *rest: honest(min(total, 1000), *rest)
-    )
-    client = make()
-    pulls = sound(list(client.pull(WEEK)))
-    assert pm25(readings(client, pulls)) == published(WEEK)
+    """Every page says that it was all there is, and that it had room for more."""
+
+    def untrue(total: int, skip: int, limit: int) -> dict[str, object]:
+        seen = min(total, skip + limit)
+        return {"total": seen, "limit": limit if says == "all" else 5000, "pages": 1}
+
+    monkeypatch.setattr(sandbox_airqo, "PAGE", page)
+    monkeypatch.setattr(sandbox_airqo, "_meta", untrue)
+    pulls = sound(list(make().pull(WEEK)))
+    assert pm25(readings(make(), pulls)) == published(WEEK)
 
 
-def test_a_month_beyond_every_cap_arrives_whole(airqo: RunningSandbox, make: Make) -> None:
+def test_a_month_beyond_every_cap_arrives_whole_by_the_download(
+    airqo: RunningSandbox, make: Make
+) -> None:
     client = make()
     pulls = sound(list(client.pull(JANUARY)))
     expected = published(JANUARY)
@@ -222,14 +228,49 @@ def test_a_month_beyond_every_cap_arrives_whole(airqo: RunningSandbox, make: Mak
     assert len({(p.answer.url, *p.answer.params.items()) for p in pulls if p.answer}) == len(pulls)
 
 
-def test_a_download_at_the_cap_without_a_cursor_is_no_whole_answer(
+def test_a_month_beyond_every_cap_arrives_whole_by_the_measurements(
+    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airqo_client, "RECENT_DAYS", 31)
+    monkeypatch.setattr(sandbox_airqo, "PAGE", 1000)
+    client = make()
+    month = Window.of_days(date(2025, 5, 19), date(2025, 6, 17))
+    pulls = sound(list(client.pull(month)))
+    expected = published(month)
+    assert len(expected) > 7000
+    assert pm25(readings(client, pulls)) == expected
+    assert DOWNLOAD not in paths(airqo)
+    assert len(pulls) == -(-len(rows_of(month, DEVICES)) // 1000)
+
+
+@pytest.mark.parametrize("cap", [1000, 2000])
+@pytest.mark.parametrize("says", ["all", "nothing"])
+def test_a_download_at_the_cap_without_a_cursor_is_asked_for_in_halves(
+    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch, cap: int, says: str
+) -> None:
+    def cut(rows: tuple[dict[str, Any], ...], _: int) -> Any:
+        page = rows[:cap]
+        state = {"metadata": {"total_count": len(page), "has_more": False, "next": None}}
+        body = {"status": "success", "data": page, **(state if says == "all" else {})}
+        return sandbox_airqo.JSONResponse(body)
+
+    monkeypatch.setattr(sandbox_airqo, "_download_page", cut)
+    client = make()
+    pulls = sound(list(client.pull(JANUARY)))
+    assert pm25(readings(client, pulls)) == published(JANUARY)
+    assert len({(p.answer.url, *p.answer.params.items()) for p in pulls if p.answer}) == len(pulls)
+
+
+def test_a_download_that_is_always_full_ends_with_a_reason(
     airqo: RunningSandbox, make: Make
 ) -> None:
     rows = list(rows_of(JANUARY, DEVICES)[:1000])
     airqo.set_answer("download", json.dumps({"status": "success", "data": rows}))
-    [pull] = make().pull(JANUARY)
-    assert isinstance(pull.failure, TransientFailure)
-    assert "1000 records and no word whether that is all" in pull.failure.message
+    pulls = list(make().pull(JANUARY))
+    failures = [pull.failure for pull in pulls if pull.failure]
+    assert len(pulls) < 40
+    assert all(isinstance(failure, TransientFailure) for failure in failures)
+    assert "without a way to the others" in str(failures[0])
     airqo.set_answer("download", json.dumps({"status": "success", "data": rows[:999]}))
     [pull] = make().pull(JANUARY)
     assert pull.failure is None
@@ -250,11 +291,11 @@ def test_paging_that_goes_nowhere_ends_with_a_reason(
     assert said in str(pulls[-1].failure.message if pulls[-1].failure else None)
 
 
-@pytest.mark.parametrize("cursor", ["again", None])
+@pytest.mark.parametrize(("more", "cursor"), [(True, "again"), (False, "again"), (True, None)])
 def test_a_cursor_that_goes_nowhere_ends_with_a_reason(
-    airqo: RunningSandbox, make: Make, cursor: str | None
+    airqo: RunningSandbox, make: Make, more: bool, cursor: str | None
 ) -> None:
-    state = {"has_more": True, "next": cursor}
+    state = {"has_more": more, "next": cursor}
     body = {"status": "success", "data": [{"device_name": "x"}], "metadata": state}
     airqo.set_answer("download", json.dumps(body))
     pulls = list(make().pull(JANUARY))

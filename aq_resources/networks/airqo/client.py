@@ -31,13 +31,18 @@ from aq_resources.networks.airqo.parse import Batch
 from aq_resources.networks.airqo.settings import TITLE, NetworkSettings
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
-from aq_science.windows import DAY, Window, midnight
+from aq_science.windows import DAY, HOUR, Window, midnight
 
 # "About two months a call"; the shortest two have 59 days.
 SPAN = timedelta(days=59)
 # The v2 measurements answer for 31 days at most, and for 7 without a subscription; with 80 records
 # a page they also cost many times the download's requests. So they serve the days at the end alone.
 RECENT_DAYS = 7
+# Sizes of a page that a document, a sample or the server's code names. So many records may be a
+# page cut short, whatever the answer says of itself; the next page then tells.
+PAGE_SIZES = frozenset({30, 50, 80, 100, 300, 1000})
+DOWNLOAD_SIZES = frozenset({1000, 2000})
+SHORTEST_HALF_HOURS = 6
 NEWEST_WITHIN = timedelta(hours=6)
 NEWEST_ENTRIES = 3
 _ASKED = "%Y-%m-%dT%H:%M:%S.000Z"
@@ -191,12 +196,12 @@ class AirQoClient:
             total, limit = as_count(meta.get("total")), as_count(meta.get("limit"))
             seen, skip, before = seen + len(records), skip + len(records), records
             # A full page is never taken for the last one, whatever the counts say.
-            more = bool(records) and (limit is None or len(records) >= limit)
+            full = limit is None or len(records) >= limit or len(records) in PAGE_SIZES
             if not records and total is not None and seen < total:
                 yield _broken(pull, f"{seen} of {total} records and an empty page")
                 return
             yield pull
-            if not records or not (more or (total is not None and seen < total)):
+            if not records or not (full or (total is not None and seen < total)):
                 return
             if ends_only:
                 if total is None or limit is None or seen > limit:
@@ -248,19 +253,34 @@ class AirQoClient:
             if body is None or not isinstance(body.get("data"), list):
                 yield pull
                 return
-            state = as_dict(body.get("metadata"))
+            rows, state = body["data"], as_dict(body.get("metadata"))
             cursor = state.get("next")
-            if state.get("has_more") and (not cursor or str(cursor) in cursors):
+            if str(cursor) in cursors or (state.get("has_more") and not cursor):
                 yield _broken(pull, "more records without a way to them")
                 return
-            if not state and len(body["data"]) >= ASKED_RECORDS:
-                yield _broken(pull, f"{len(body['data'])} records and no word whether that is all")
+            full = len(rows) in DOWNLOAD_SIZES or (not state and len(rows) >= ASKED_RECORDS)
+            if full and not cursor and not cursors:
+                yield from self._cut_short(pull, subject, who, window)
                 return
             yield pull
-            if not cursor or not (state.get("has_more") or body["data"]):
+            if not cursor or not (state.get("has_more") or rows):
                 return
             cursors.add(str(cursor))
             asked = {**asked, "cursor": cursor}
+
+    def _cut_short(
+        self, pull: Pull, subject: str, who: dict[str, list[str]], window: Window
+    ) -> Iterator[Pull]:
+        """An answer that may be cut short, and without a cursor: the halves of its window too."""
+        hours = (window.end - window.start) // HOUR
+        # A server that minds no window would be asked for ever smaller ones.
+        stuck = pull.answer is None or self.parse([pull.answer]).versions.is_empty()
+        if stuck or hours < 2 * SHORTEST_HALF_HOURS:
+            yield _broken(pull, "as many records as it gives at once, without a way to the others")
+            return
+        yield pull
+        for half in window.chunks(-(-hours // 2) * HOUR):
+            yield from self._download(subject, who, half)
 
     def _checked(self, pulls: Iterable[Pull], seen: _Seen) -> Iterator[Pull]:
         """The pulls, an empty one failed where the network shows this machine nothing at all."""
