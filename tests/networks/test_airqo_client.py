@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +28,7 @@ from aq_resources.settings import Settings
 from aq_sandbox.networks import airqo as sandbox_airqo
 from aq_sandbox.networks.airqo import COHORT, GRID, device_id, device_name, site_id
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from aq_science.readings import fold_versions
 from aq_science.windows import DAY, Window
 
 NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
@@ -316,36 +318,52 @@ def test_what_is_asked_is_kept_without_secrets(airqo: RunningSandbox, make: Make
 # ------------------------------------------------------------------------------------ replay
 
 
-@pytest.mark.parametrize(
-    ("now", "first", "last", "hours"),
-    [
-        (datetime(2024, 8, 12, 12, tzinfo=UTC), date(2024, 8, 6), date(2024, 8, 12), 179),
-        (datetime(2026, 3, 10, tzinfo=UTC), date(2026, 2, 10), date(2026, 2, 22), 1418),
-    ],
-    ids=["measurements", "download"],
-)
-def test_recorded_bodies_come_through_page_by_page(
-    make: Make,
-    real_data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    now: datetime,
-    first: date,
-    last: date,
-    hours: int,
-) -> None:
-    client = make()
-    with running_sandbox(SandboxConfig(replay=real_data / "airqo", now=now)) as recorded:
+YAOUNDE = "6981ab03fcc8e8001510aedf"
+
+
+def replayed(client: AirQoClient, folder: Path, now: datetime, *days: date) -> list[Pull]:
+    """What ``client`` pulls of the days from a sandbox that replays ``folder``."""
+    with running_sandbox(SandboxConfig(replay=folder, now=now)) as recorded:
         client._api.url = recorded.url
         client._now = client._api._now = lambda: now
-        pulls = sound(list(client.pull(Window.of_days(first, last))))
-        frame = readings(client, pulls)
-    found = pm25(frame)
-    assert len(found) == hours
-    if hours == 1418:
-        assert ("airqo-g5172", "2026-02-18 19:00:00Z", 12.36) in found
-    else:
-        assert len(pulls) == 3
-        assert ("aq_52", "2024-08-12 10:00:00Z", 13.27140000000002) in found
+        return sound(list(client.pull(Window.of_days(*days))))
+
+
+def test_recorded_measurements_come_through_page_by_page(make: Make, real_data: Path) -> None:
+    client = make()
+    now = datetime(2024, 8, 12, 12, tzinfo=UTC)
+    pulls = replayed(client, real_data, now, date(2024, 8, 6), date(2024, 8, 12))
+    # 180 records in pages of 80; one lies before the week.
+    assert len(pulls) == 3
+    found = pm25(readings(client, pulls))
+    assert len(found) == 179
+    assert ("aq_52", "2024-08-12 10:00:00Z", 13.27140000000002) in found
+
+
+def test_a_recorded_download_fetched_twice_gives_the_cohorts_mean_and_the_revisions(
+    make: Make, real_data: Path, tmp_path: Path
+) -> None:
+    """AirQo's own mean of that hour, 39.34, counts three of its four devices twice."""
+    yaounde, everything = make(f"cohort:{YAOUNDE}"), make()
+    versions = []
+    # More than a week later, so that every day comes by the download.
+    for name, now in (
+        ("analytics_fetch1", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("analytics_fetch2", datetime(2026, 3, 6, 15, tzinfo=UTC)),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.json").symlink_to(real_data / "airqo" / f"{name}.json")
+        pulls = replayed(everything, folder, now, date(2026, 2, 10), date(2026, 2, 22))
+        versions.append(everything.parse(pull.answer for pull in pulls if pull.answer).versions)
+        hour = readings(
+            yaounde, replayed(yaounde, folder, now, date(2026, 2, 18), date(2026, 2, 18))
+        ).filter(parameter="pm25", hour=datetime(2026, 2, 18, 19, tzinfo=UTC))
+        assert len(hour) == 4
+        assert hour["value_native"].mean() == pytest.approx(42.8425, abs=1e-9)
+    folded = fold_versions(pl.concat(versions)).filter(parameter="pm25")
+    assert len(folded) == 1418
+    assert Counter(folded["revision"]) == {0: 1387, 1: 31}
 
 
 # ------------------------------------------------------------------------------- newest hour
