@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
+
+from pytz import country_names
 
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.networks._client import Station
@@ -120,6 +123,7 @@ def describe(name: str, device: dict[str, Any], sites: dict[str, dict[str, Any]]
         name=str(site.get("long_name") or site.get("name") or name),
         latitude=latitude,
         longitude=longitude,
+        country=country_code(site.get("country")),
         city=city if isinstance(city, str) else None,
         # The metadata do not say what is measured; AirQo's own low-cost devices all do the same.
         parameters=("pm10", "pm25") if device.get("category") == "lowcost" else (),
@@ -129,3 +133,18 @@ def describe(name: str, device: dict[str, Any], sites: dict[str, dict[str, Any]]
             else ATTRIBUTION
         ),
     )
+
+
+def country_code(country: object) -> str | None:
+    """ISO 3166-1 alpha-2 code of a country that AirQo names in English; None for another name."""
+    return _codes().get(_plain(country)) if isinstance(country, str) else None
+
+
+@cache
+def _codes() -> dict[str, str]:
+    named = {_plain(name): code for code, name in country_names.items()}
+    return named | {_plain(code): code for code in country_names}
+
+
+def _plain(name: str) -> str:
+    return name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip().casefold()
