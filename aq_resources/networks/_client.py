@@ -154,5 +154,8 @@ class NetworkClient(Protocol):
 class DimensionClient(Protocol):
     """A client whose module names ``DIMENSIONS``: tables of the network beside its stations."""
 
-    def dimension(self, name: str) -> list[dict[str, Any]]:
-        """Rows of one of them. Raises `TransientFailure` or `PermanentFailure`."""
+    def dimension(self, name: str) -> list[dict[str, Any]] | None:
+        """Rows of one of them; None where the network shows them to others alone.
+
+        Raises `TransientFailure` or `PermanentFailure`.
+        """
