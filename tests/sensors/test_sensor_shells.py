@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import StepMaterializationData
 
+from aq_assets.run_partitions import RANGE_END, RANGE_START
 from aq_platform.definitions import build_defs
 from aq_resources.failures import TransientFailure
 from aq_resources.platform import Platform
@@ -22,8 +23,6 @@ from aq_sensors import new_readings
 from aq_sensors.late_data import MISSING, Late, Tried, busy_days, reach
 from aq_sensors.new_readings import Place
 from aq_sensors.shell import (
-    RANGE_END,
-    RANGE_START,
     RUN_KEY,
     WILL_RETRY,
     read_cursor,
