@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -120,6 +120,25 @@ class StationList:
 
     stations: tuple[Station, ...]
     failures: dict[str, TransientFailure | PermanentFailure]
+
+
+class FewInTurn:
+    """Which few of many to ask for the newest hour: the freshest of last time, others in turn.
+
+    A silent one among many must not hide that the others go on.
+    """
+
+    def __init__(self, few: int) -> None:
+        self._few = few
+        self._next = 0
+        self.freshest: str | None = None
+
+    def choose(self, names: Sequence[str]) -> list[str]:
+        """Some of ``names``, which must not be empty."""
+        turn = [names[(self._next + n) % len(names)] for n in range(self._few)]
+        self._next = (self._next + self._few - 1) % len(names)
+        preferred = [name for name in names if name == self.freshest]
+        return list(dict.fromkeys([*preferred, *turn]))[: self._few]
 
 
 class NetworkClient(Protocol):

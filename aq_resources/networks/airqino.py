@@ -25,6 +25,7 @@ from aq_resources.failures import PermanentFailure, SettingsError, TransientFail
 from aq_resources.http import HttpClient, concurrently
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks._client import (
+    FewInTurn,
     Parsed,
     Problems,
     Pull,
@@ -157,8 +158,7 @@ class AirQinoClient:
             auth=auth,
             explain=lambda response: _explain(response, logged_in=auth is not None),
         )
-        self._asked_last = 0
-        self._freshest: str | None = None
+        self._few = FewInTurn(NEWEST_STATIONS)
 
         # A convenience on another host: asked once, without the login, and not waited for.
         self._catalogue_http = HttpClient(
@@ -177,7 +177,7 @@ class AirQinoClient:
     def newest_hour(self) -> datetime | None:
         """By a few stations: the one that had the newest hour last time, then others in turn."""
         now = self._now()
-        asked = self._some_stations()
+        asked = self._few.choose(self._stations)
         pulls = list(
             concurrently(
                 lambda station: self._pull_station(
@@ -195,19 +195,9 @@ class AirQinoClient:
         newest = versions.sort("hour", "station_id").tail(1)
         if newest.is_empty():
             return None
-        self._freshest = newest["station_id"][0]
+        self._few.freshest = newest["station_id"][0]
         hour: datetime = newest["hour"][0]
         return hour
-
-    def _some_stations(self) -> list[str]:
-        """A silent station among many must not hide that the others go on."""
-        turn = [
-            self._stations[(self._asked_last + n) % len(self._stations)]
-            for n in range(NEWEST_STATIONS)
-        ]
-        self._asked_last = (self._asked_last + NEWEST_STATIONS - 1) % len(self._stations)
-        preferred = [self._freshest] if self._freshest else []
-        return list(dict.fromkeys([*preferred, *turn]))[:NEWEST_STATIONS]
 
     def stations(self) -> StationList:
         """Stations by the catalogue where it can be reached, else by an answer's header."""
