@@ -55,19 +55,17 @@ class HttpClient:
         attempts: int = 5,
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
-        before: Callable[[], None] | None = None,
         headers: dict[str, str] | None = None,
         backoff_seconds: float = 1.0,
         on_request: OnRequest | None = None,
         asked_wait: AskedWait | None = None,
     ) -> None:
         """``asked_wait``: the wait in seconds that a refusal for load states in its body, for
-        servers that send no Retry-After. ``before`` is called ahead of every try.
+        servers that send no Retry-After.
         """
         self.network = network
         self._explain = explain or (lambda response: "")
         self._asked_wait = asked_wait or (lambda response: None)
-        self._before = before or (lambda: None)
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
@@ -130,7 +128,6 @@ class HttpClient:
         json: object,
         check: Callable[[httpx.Response], str | None] | None,
     ) -> httpx.Response:
-        self._before()
         try:
             response = self._client.request(method, url, params=params, json=json)
         except httpx.TimeoutException as error:

@@ -32,6 +32,7 @@ from aq_resources.networks._client import (
     Station,
     StationList,
     kept_pull,
+    parse_in_batches,
 )
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
@@ -51,8 +52,6 @@ CATALOGUE_TIMEOUT_SECONDS = 10.0
 NEWEST_WITHIN = timedelta(hours=12)
 NEWEST_STATIONS = 3
 NEWEST_TIMEOUT_SECONDS = 8.0
-# Rows that are turned into a frame at once.
-BATCH_ROWS = 200_000
 # Refresh a token this long before it ends, so that it cannot end on the way.
 TOKEN_MARGIN_SECONDS = 30.0
 _CHECK_LOGIN = (
@@ -216,17 +215,7 @@ class AirQinoClient:
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
-        problems = Problems()
-        unreadable: set[str] = set()
-        versions = [VERSION_SCHEMA.to_frame()]
-        batch = _Batch(problems, unreadable)
-        for answer in answers:
-            batch.add(answer)
-            if len(batch.stamps) >= BATCH_ROWS:
-                versions.append(batch.versions())
-                batch = _Batch(problems, unreadable)
-        versions.append(batch.versions())
-        return Parsed(pl.concat(versions), problems, tuple(sorted(unreadable)))
+        return parse_in_batches(answers, _Batch)
 
     def close(self) -> None:
         for http in (self._http, self._newest_http, self._catalogue_http):
@@ -323,7 +312,7 @@ def _number(value: object) -> float | None:
 
 @dataclass
 class _Batch:
-    """Rows of many answers, column by column: polars costs by the call more than by the row."""
+    """Rows of many answers, column by column."""
 
     problems: Problems
     unreadable: set[str]

@@ -38,6 +38,7 @@ from aq_resources.networks._client import (
     Station,
     StationList,
     kept_pull,
+    parse_in_batches,
 )
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
@@ -62,8 +63,6 @@ NEWEST_TIMEOUT_SECONDS = 8.0
 # questions its search may cost.
 _SPLIT_ON = frozenset({400, 404, 500})
 SPLIT_REQUESTS = 64
-# Rows that are turned into a frame at once.
-BATCH_ROWS = 200_000
 MISSING_BELOW = -99.9
 EARTH_KM = 6371.0088
 _HOUR_MS = 3_600_000
@@ -240,17 +239,8 @@ class IrcelineClient:
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
-        problems = Problems()
-        unreadable: set[str] = set()
-        versions = [VERSION_SCHEMA.to_frame()]
-        batch = _Batch(problems, unreadable)
-        for answer in answers:
-            batch.add(answer)
-            if len(batch.stamps) >= BATCH_ROWS:
-                versions.append(batch.versions())
-                batch = _Batch(problems, unreadable)
-        versions.append(batch.versions())
-        return Parsed(one_series(pl.concat(versions)), problems, tuple(sorted(unreadable)))
+        parsed = parse_in_batches(answers, _Batch)
+        return replace(parsed, versions=one_series(parsed.versions))
 
     def close(self) -> None:
         for http in (self._http, self._newest_http):
@@ -427,7 +417,7 @@ def one_series(versions: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass
 class _Batch:
-    """Points of many answers, column by column: polars costs by the call more than by the row."""
+    """Points of many answers, column by column."""
 
     problems: Problems
     unreadable: set[str]

@@ -244,12 +244,12 @@ def test_a_post_is_tried_again_with_its_body_whole() -> None:
         request.end_headers()
         request.wfile.write(b"[]")
 
-    before: list[int] = []
-    with answering(answer) as (url, _), client(before=lambda: before.append(1)) as http:
+    sent: list[httpx.Request] = []
+    with answering(answer) as (url, _), client(on_request=sent.append) as http:
         assert http.post(url, {"ids": [1, 2]}, is_list).json() == []
     assert [json.loads(body) for body in bodies] == [{"ids": [1, 2]}] * 3
-    # Ahead of every try.
-    assert len(before) == 3
+    # With every try.
+    assert [request.method for request in sent] == ["POST"] * 3
 
 
 def test_a_wait_stated_in_the_body_goes_before_the_header(waits: list[float]) -> None:
