@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from aq_sandbox.server import RunningSandbox
 from aq_science.readings import fold_versions, hourly_readings
 from aq_science.windows import DAY, HOUR, Window
 from tests.networks.conftest import NOW
+from tests.servers import S3Server
 
 STATIONS = ("2178", "8118")
 JUNE_10 = Window.of_days(date(2025, 6, 10), date(2025, 6, 10))
@@ -762,6 +763,55 @@ def test_a_folder_with_the_same_layout_will_do(
         made = bench(sandbox, AQ_OPENAQ_ARCHIVE=address)
         assert readings(made, made.good(JUNE_10)).equals(expected)
         assert not [path for path in paths(sandbox) if path.endswith(".csv.gz")]
+
+
+def copied(sandbox: RunningSandbox, s3: S3Server, bucket: str) -> str:
+    """Address of a bucket with every file that the sandbox's archive was asked for."""
+    with closing(s3.client()) as client:
+        for path in [path for path in paths(sandbox) if path.endswith(".csv.gz")]:
+            content = httpx.get(sandbox.url + path, trust_env=False).content
+            key = path.removeprefix("/openaq-archive/")
+            client.put_object(Bucket=bucket, Key=key, Body=content)
+    return f"{s3.endpoint_url}/{bucket}"
+
+
+def test_a_public_bucket_is_read_without_our_stores_credentials(
+    sandbox: RunningSandbox, bench: MakeBench, s3: S3Server, s3_bucket: str
+) -> None:
+    made = bench(sandbox, **archive(sandbox))
+    expected = readings(made, made.good(JUNE_10))
+    address = copied(sandbox, s3, s3.create_bucket(f"{s3_bucket}-public", public=True))
+    made = bench(sandbox, AQ_OPENAQ_ARCHIVE=address)
+    assert made.client._archive is not None
+    sent: list[httpx.Request] = []
+    made.client._archive.http._client.event_hooks["request"].append(sent.append)
+    assert readings(made, made.good(JUNE_10)).equals(expected)
+    assert len(sent) == 2 * len(STATIONS)
+    for request in sent:
+        assert "Authorization" not in request.headers
+        assert s3.access_key not in repr(request.headers.raw) + str(request.url)
+
+
+def test_a_bucket_that_is_not_public_is_named_with_what_to_do(
+    sandbox: RunningSandbox, bench: MakeBench, s3: S3Server, s3_bucket: str
+) -> None:
+    made = bench(sandbox, ("2178",), AQ_OPENAQ_ARCHIVE=f"{s3.endpoint_url}/{s3_bucket}")
+    failures = [pull.failure for pull in made.pull(JUNE_10) if pull.failure is not None]
+    assert len(failures) == 2
+    assert all(isinstance(failure, PermanentFailure) for failure in failures)
+    assert "answered 403" in failures[0].message
+    assert "make the bucket public" in failures[0].message
+
+
+@pytest.mark.parametrize("body", ["location_id,value\r\n", "a,b\r\n1,2\r\n"])
+def test_without_a_key_a_file_that_says_nothing_is_passed_over(
+    sandbox: RunningSandbox, bench: MakeBench, tmp_path: Path, body: str
+) -> None:
+    made = bench(sandbox, ("2178",), AQ_OPENAQ_API_KEY="", AQ_OPENAQ_ARCHIVE=str(tmp_path))
+    path = "records/csv.gz/locationid=2178/year=2025/month=06/location-2178-20250614.csv.gz"
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(body)
+    assert "no file of location 2178" in made.client.stations().failures["2178"].message
 
 
 @pytest.mark.parametrize("kind", ["truncate", "html", "empty", "disconnect"])

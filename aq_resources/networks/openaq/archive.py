@@ -27,6 +27,7 @@ ARCHIVED_AFTER = timedelta(hours=78)
 WORKERS = 16
 # Who has no key describes a station by its newest file of so many days.
 DESCRIBED_WITHIN = 10
+_UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
 class Archive:
@@ -39,6 +40,7 @@ class Archive:
             f"{TITLE}'s archive",
             timeout=settings.http_timeout_seconds,
             attempts=settings.http_attempts,
+            explain=_explain,
         )
 
     def pull(self, station: str, day: date, window: Window) -> Pull:
@@ -76,7 +78,9 @@ class Archive:
                 return pull.failure
             if pull.answer is None:
                 continue
-            rows = files.rows(files.header(pull.answer.body), [pull.answer.body])
+            rows = files.readable(pull.answer.body)
+            if rows.is_empty():
+                continue
             row = rows.row(0, named=True)
             parameters = {NAMES[name] for name in rows["parameter"] if name in NAMES}
             return Station(
@@ -88,8 +92,8 @@ class Archive:
                 attribution="via OpenAQ (https://openaq.org)",
             )
         return PermanentFailure(
-            f"{TITLE}'s archive has no file of location {name} in the ten days up to {last}. "
-            f"{WITHOUT_KEY}"
+            f"{TITLE}'s archive has no file of location {name} in the {DESCRIBED_WITHIN} days up "
+            f"to {last}. {WITHOUT_KEY}"
         )
 
     def close(self) -> None:
@@ -102,18 +106,45 @@ class Archive:
                 return _unpacked(Path(unquote(urlparse(url).path)).read_bytes())
             except FileNotFoundError:
                 return None
-            except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            except _UNREADABLE as error:
                 raise PermanentFailure(f"{url} cannot be read: {error}") from error
+        text = ""
+
+        def unpack(response: httpx.Response) -> str | None:
+            """What is wrong with the file, as far as asking again may mend it."""
+            nonlocal text
+            try:
+                text = _unpacked(response.content)
+            except _UNREADABLE as error:
+                return f"no gzipped text ({error})"
+            if not text:
+                return "an empty body"
+            return "HTML instead of CSV" if text.lstrip().startswith("<") else None
+
         try:
-            return _unpacked(self.http.get(url, None, _packed_wrong).content)
+            self.http.get(url, None, unpack)
         except RefusedRequest as failure:
             if failure.response.status_code == httpx.codes.NOT_FOUND:
                 return None
             raise
+        return text
+
+
+def _explain(response: httpx.Response) -> str:
+    if response.status_code != httpx.codes.FORBIDDEN:
+        return ""
+    return (
+        "Its files are read without credentials: make the bucket public, name another copy in "
+        "AQ_OPENAQ_ARCHIVE, or set it to none."
+    )
 
 
 def archive_url(address: str) -> str:
-    """Where the files are fetched: a public bucket answers plain requests as well."""
+    """Where the files are fetched: a public bucket answers plain requests as well.
+
+    An ``s3://`` address is one on AWS: ``AQ_S3_ENDPOINT_URL`` is where the platform's own store is,
+    and its credentials are nobody else's business.
+    """
     if address.startswith("s3://"):
         bucket, _, prefix = address.removeprefix("s3://").partition("/")
         return f"https://{bucket}.s3.amazonaws.com/{prefix}"
@@ -155,16 +186,6 @@ def _zone(name: str | None) -> ZoneInfo | None:
 def _unpacked(content: bytes) -> str:
     packed = content.startswith(b"\x1f\x8b")
     return (gzip.decompress(content) if packed else content).decode("utf-8")
-
-
-def _packed_wrong(response: httpx.Response) -> str | None:
-    try:
-        text = _unpacked(response.content)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        return f"no gzipped text ({error})"
-    if not text:
-        return "an empty body"
-    return "HTML instead of CSV" if text.lstrip().startswith("<") else None
 
 
 def _float(text: str | None) -> float | None:

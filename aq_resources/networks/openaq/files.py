@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,15 @@ def rows(names: tuple[str, ...], texts: Iterable[str]) -> pl.DataFrame:
     # With the names in front, since polars takes the first line for the number of columns.
     whole = f"{','.join(names)}\n{data}"
     return pl.read_csv(whole.encode(), schema=dict.fromkeys(names, pl.String()))
+
+
+def readable(text: str) -> pl.DataFrame:
+    """Rows of one file; none where it is no file of the archive's."""
+    names = header(text)
+    if set(_COLUMNS) <= set(names):
+        with suppress(pl.exceptions.PolarsError):
+            return rows(names, [text])
+    return pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String()))
 
 
 class FileReader:
