@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
+import msgspec
 import tenacity
 
 from aq_resources.failures import PermanentFailure, TransientFailure
@@ -157,6 +158,21 @@ class HttpClient:
         in_body = self._asked_wait(response)
         in_header = retry_after_seconds(response.headers.get("Retry-After"))
         return in_header if in_body is None else in_body
+
+
+def broken_json(response: httpx.Response) -> str | None:
+    """What is wrong with a body that should be JSON; None where it is whole.
+
+    Only what asking again may mend: a whole body with bad records is kept and counted.
+    """
+    try:
+        msgspec.json.decode(response.content, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        start = response.text.lstrip()[:40]
+        if start.startswith("<"):
+            return f"HTML instead of JSON ({start!r}…)"
+        return f"not whole JSON ({error})" if start else "an empty body"
+    return None
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -22,7 +22,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
-from aq_resources.http import HttpClient, concurrently
+from aq_resources.http import HttpClient, broken_json, concurrently
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks._client import (
     FewInTurn,
@@ -233,14 +233,14 @@ class AirQinoClient:
             params,
             window,
             self._now,
-            lambda: (http or self._http).get(url, params, _what_is_wrong),
+            lambda: (http or self._http).get(url, params, broken_json),
         )
 
     def _catalogue(self) -> dict[str, dict[str, Any]]:
         if self._catalogue_url is None:
             return {}
         try:
-            rows = self._catalogue_http.get(self._catalogue_url, None, _what_is_wrong).json()
+            rows = self._catalogue_http.get(self._catalogue_url, None, broken_json).json()
         except (TransientFailure, PermanentFailure):
             # The header of an answer describes the station well enough.
             return {}
@@ -261,18 +261,6 @@ def _explain(response: httpx.Response, *, logged_in: bool) -> str:
         station = response.url.path.rsplit("/", 1)[-1]
         return f"AirQino knows no station {station!r}: correct networks.airqino.stations."
     return ""
-
-
-def _what_is_wrong(response: httpx.Response) -> str | None:
-    """Only what asking again may mend: a whole body with bad records is kept and counted."""
-    try:
-        msgspec.json.decode(response.content, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
-        start = response.text.lstrip()[:40]
-        if start.startswith("<"):
-            return f"HTML instead of JSON ({start!r}…)"
-        return f"not whole JSON ({error})" if start else "an empty body"
-    return None
 
 
 def _describe(station: str, answer: RawAnswer, listed: dict[str, Any] | None) -> Station:
