@@ -33,6 +33,7 @@ from aq_resources.networks._client import Parsed, Problems, Pull, Station, Stati
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_science.readings import INSTANT, VERSION_SCHEMA, complete_hours
+from aq_science.stations import country_code
 from aq_science.windows import DAY, Window, midnight
 
 TITLE = "AirQo"
@@ -646,13 +647,14 @@ def _count(value: object) -> int | None:
 
 def _describe(name: str, device: dict[str, Any], sites: dict[str, dict[str, Any]]) -> Station:
     site = sites.get(str(device.get("site_id")), {})
-    provider = site.get("data_provider")
+    provider, country = site.get("data_provider"), site.get("country")
     latitude, longitude = position(site)
     return Station(
         name,
         name=str(site.get("long_name") or site.get("name") or name),
         latitude=latitude,
         longitude=longitude,
+        country=country_code(country) if isinstance(country, str) else None,
         city=site.get("city") if isinstance(site.get("city"), str) else None,
         # The metadata do not say what is measured; AirQo's own low-cost devices all do the same.
         parameters=("pm10", "pm25") if device.get("category") == "lowcost" else (),
@@ -665,13 +667,11 @@ def _describe(name: str, device: dict[str, Any], sites: dict[str, dict[str, Any]
 
 
 def position(row: dict[str, Any]) -> tuple[float | None, float | None]:
-    """Latitude and longitude; neither where AirQo writes 0.0 for both, which means unknown."""
-    latitude, longitude = (
-        _number(row.get(key, row.get(f"approximate_{key}"))) for key in ("latitude", "longitude")
+    """Latitude and longitude as AirQo says them: 0.0 for both means unknown."""
+    return (
+        _number(row.get("latitude", row.get("approximate_latitude"))),
+        _number(row.get("longitude", row.get("approximate_longitude"))),
     )
-    if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
-        return None, None
-    return latitude, longitude
 
 
 def _number(value: object) -> float | None:
