@@ -62,8 +62,7 @@ def country_zones(country: str | None) -> frozenset[str]:
     """
     by_country = _zones_by_country()
     code = (country or "").upper()
-    known = code in by_country
-    codes = [code, *_PARTS.get(code, "").split()] if known else by_country
+    codes = [code, *_PARTS.get(code, "").split()] if _is_known(country) else by_country
     shared = _SHARED_ZONES.get(code, ())
     return frozenset(shared).union(*(by_country.get(one, ()) for one in codes))
 
@@ -81,14 +80,16 @@ def zone_at(
 ) -> str | None:
     """IANA zone of the country at a position, or the nearest within ``TOLERANCE_KM``.
 
-    None where there is none, or no position on earth. Of any country where it is not known.
+    Where the country is not known, that of any country, at the position itself (no border can be
+    missed, and the zones reach to the end of the territorial sea). None where there is none, or no
+    such position on earth.
     """
     if latitude is None or longitude is None or not _on_earth(latitude, longitude):
         return None
     from tzfpy import get_tzs
 
     zones = country_zones(country)
-    places = _around(latitude, longitude)
+    places = _around(latitude, longitude) if _is_known(country) else [(longitude, latitude)]
     return next((zone for place in places for zone in get_tzs(*place) if zone in zones), None)
 
 
@@ -98,14 +99,13 @@ def position_problem(latitude: float, longitude: float, country: str | None) -> 
     ``zero``: 0, 0, which stands for unknown. ``swapped``: not in its country (or
     ``TOLERANCE_KM`` around it) as it is, but with latitude and longitude swapped. ``out_of_range``:
     no position on earth. ``far_from_country``: any other place outside its country; where the
-    country is not known, outside all.
+    country is not known, outside all of them.
     """
     if latitude == 0.0 and longitude == 0.0:
         return "zero"
     if zone_at(latitude, longitude, country):
         return None
-    known = (country or "").upper() in _zones_by_country()
-    if known and zone_at(longitude, latitude, country):
+    if _is_known(country) and zone_at(longitude, latitude, country):
         return "swapped"
     return "far_from_country" if _on_earth(latitude, longitude) else "out_of_range"
 
@@ -136,7 +136,7 @@ def station_rows(
         station_id = station["station_id"]
         old = before.get(station_id, {})
         better = {k: v for k, v in overrides.get(station_id, {}).items() if v is not None}
-        said = {k: v for k, v in station.items() if k != "seen" and v not in (None, ())}
+        said = {k: v for k, v in station.items() if k != "seen" and v not in (None, (), "")}
         row: dict[str, Any] = {**old, **said, **better, "network": network}
         row["parameters"] = sorted({*(old.get("parameters") or ()), *station["parameters"]})
         wrong = _place(row, old, said, better)
@@ -211,6 +211,10 @@ def _override(row: Mapping[str, Any]) -> str:
 def _only_zone(country: str | None) -> str | None:
     zones = country_zones(country)
     return next(iter(zones)) if len(zones) == 1 else None
+
+
+def _is_known(country: str | None) -> bool:
+    return (country or "").upper() in _zones_by_country()
 
 
 def _on_earth(latitude: float, longitude: float) -> bool:

@@ -46,6 +46,7 @@ from aq_science.units import to_canonical
 from aq_science.windows import DAY, HOUR, Window, midnight
 
 TITLE = "OpenAQ"
+ATTRIBUTION = "via OpenAQ (https://openaq.org)"
 API_URL = "https://api.openaq.org/v3"
 # Tables beside the stations.
 DIMENSIONS = ("countries", "parameters")
@@ -744,7 +745,7 @@ class _Archive:
                 latitude=_float(row["lat"]),
                 longitude=_float(row["lon"]),
                 parameters=tuple(sorted(parameters)),
-                attribution="via OpenAQ (https://openaq.org)",
+                attribution=ATTRIBUTION,
             )
         return PermanentFailure(
             f"{TITLE}'s archive has no file of location {name} in the ten days up to {last}. "
@@ -1259,7 +1260,7 @@ def _attribution(location: _Location) -> str:
     if not location.licenses:
         parts.append(_text(location.owner, "name"))
     named = dict.fromkeys(part for part in parts if part)
-    return "; ".join([*named, "via OpenAQ (https://openaq.org)"])
+    return "; ".join([*named, ATTRIBUTION])
 
 
 def _text(found: object, key: str) -> str | None:

@@ -61,9 +61,9 @@ def test_new_station_is_taken_as_described() -> None:
         (52.52, 13.40, "Europe/Berlin"),
         (27.7, 85.3, "Asia/Kathmandu"),
         (-43.95, -176.55, "Pacific/Chatham"),
-        # On a pier, outside the territorial sea, and on the ocean.
+        # On a pier, beyond the territorial sea, and on the ocean.
         (5.20, -4.01, "Africa/Abidjan"),
-        (4.95, -4.01, "Africa/Abidjan"),
+        (4.95, -4.01, None),
         (0.0, -30.0, None),
         (91.0, 13.40, None),
         (math.nan, 13.40, None),
@@ -76,6 +76,13 @@ def test_time_zone_of_a_position(
     latitude: float | None, longitude: float | None, zone: str | None
 ) -> None:
     assert zone_at(latitude, longitude) == zone
+
+
+def test_a_position_just_outside_its_country_has_the_nearest_zone_of_it() -> None:
+    assert zone_at(4.95, -4.01, "CI") == "Africa/Abidjan"
+    assert zone_at(50.63, 3.06, "BE") == "Europe/Brussels"
+    assert zone_at(50.63, 3.06, "FR") == zone_at(50.63, 3.06) == "Europe/Paris"
+    assert zone_at(38.25, -85.76, "US") == "America/Kentucky/Louisville"
 
 
 PARIS = {"latitude": 48.85, "longitude": 2.35}
@@ -160,6 +167,13 @@ def test_silence_about_a_field_keeps_what_was_said_before() -> None:
     assert found["parameters"] == ["co", "pm25"]
 
 
+def test_silence_about_the_attribution_keeps_it() -> None:
+    """The station's readings are still its provider's."""
+    before = station_frame("s1", attribution="Ministère (CC BY 4.0)")
+    found = row(described(seen=False, attribution=""), previous=before)
+    assert found["attribution"] == "Ministère (CC BY 4.0)"
+
+
 def test_station_the_network_no_longer_lists_keeps_its_row() -> None:
     """Its readings stay, and their days still need its time zone."""
     before = station_frame("gone")
@@ -203,6 +217,7 @@ ABIDJAN = {"latitude": 5.3357, "longitude": -3.9782, "country": "CI"}
         pytest.param(5.369345664978027, 0.05000000074505806, "CI", "far_from_country", id="188"),
         pytest.param(5.3653, 3.9577, "CI", "far_from_country", id="189"),
         pytest.param(5.3653, 3.9577, None, "far_from_country", id="ocean"),
+        pytest.param(5.369345664978027, 0.05000000074505806, None, "far_from_country", id="sea"),
         pytest.param(50.85, 4.35, "CI", "far_from_country", id="another-country"),
         # The border at Lille is 10 km from Kortrijk's outskirts; Paris is 200 km from it.
         pytest.param(50.63, 3.06, "BE", None, id="just-across-the-border"),
