@@ -35,6 +35,7 @@ from aq_resources.networks._client import (
     parse_in_batches,
 )
 from aq_resources.raw_pulls import RawAnswer
+from aq_resources.secrets import keep_token
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_science.readings import INSTANT, VERSION_SCHEMA, complete_hours
 from aq_science.windows import DAY, Window
@@ -533,6 +534,8 @@ class KeycloakPassword(httpx.Auth):
         except (ValueError, KeyError, TypeError):
             raise TransientFailure(f"{TITLE}'s login sent no token") from None
         self._refresh_token = str(answer.get("refresh_token") or "")
+        keep_token(self._token)
+        keep_token(self._refresh_token)
         self._refresh_ends = self._now() + float(answer.get("refresh_expires_in") or 0)
         return self._token
 
