@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
+from aq_resources.secrets import keep_secret
 from aq_science.units import EU_REFERENCE_C
 
 
@@ -28,7 +29,7 @@ Credential = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base of every settings class: a bad value becomes one readable error."""
+    """Base of every settings class: a bad value becomes one readable error, a secret stays one."""
 
     def __init__(self) -> None:
         try:
@@ -42,6 +43,9 @@ class EnvironmentSettings(BaseSettings):
             raise SettingsError(
                 "A setting in the environment is wrong.\n  " + "\n  ".join(lines)
             ) from None
+        for value in self.__dict__.values():
+            if isinstance(value, SecretStr):
+                keep_secret(value.get_secret_value())
 
 
 class Settings(EnvironmentSettings):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import httpx
 import polars as pl
@@ -163,6 +163,28 @@ class StationList:
     failures: dict[str, TransientFailure | PermanentFailure]
 
 
+One = TypeVar("One")
+
+
+class FewInTurn(Generic[One]):
+    """Which few of many to ask for the newest hour: the freshest of last time, others in turn.
+
+    A silent one among many must not hide that the others go on.
+    """
+
+    def __init__(self, few: int) -> None:
+        self._few = few
+        self._next = 0
+        self.freshest: One | None = None
+
+    def choose(self, many: Sequence[One]) -> list[One]:
+        """Some of ``many``, which must not be empty."""
+        turn = [many[(self._next + n) % len(many)] for n in range(self._few)]
+        self._next = (self._next + self._few - 1) % len(many)
+        preferred = [one for one in many if one == self.freshest]
+        return list(dict.fromkeys([*preferred, *turn]))[: self._few]
+
+
 class NetworkClient(Protocol):
     """A network. Every time is UTC; every stamp an hour's beginning."""
 
@@ -195,5 +217,8 @@ class NetworkClient(Protocol):
 class DimensionClient(Protocol):
     """A client whose module names ``DIMENSIONS``: tables of the network beside its stations."""
 
-    def dimension(self, name: str) -> list[dict[str, Any]]:
-        """Rows of one of them. Raises `TransientFailure` or `PermanentFailure`."""
+    def dimension(self, name: str) -> list[dict[str, Any]] | None:
+        """Rows of one of them; None where the network shows them to others alone.
+
+        Raises `TransientFailure` or `PermanentFailure`.
+        """

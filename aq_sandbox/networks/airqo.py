@@ -29,7 +29,8 @@ from aq_sandbox.replay import folder_of
 from aq_sandbox.state import Sandbox
 
 TOKEN = "sandbox-airqo-token"
-COHORT, GRID = "c0" * 12, "9d" * 12
+# The cohort is the one that the project's networks.yaml names, so that the demo finds it.
+COHORT, GRID = "6981ab03fcc8e8001510aedf", "9d" * 12
 PAGE, DEFAULT_PAGE = 80, 30
 DOWNLOAD_PAGE = 2000
 METADATA_PAGE = 1000
