@@ -27,7 +27,7 @@ from aq_resources.networks.openaq.locations import FILE
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
 from aq_sandbox.networks.openaq import KEY
-from aq_sandbox.server import RunningSandbox
+from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from aq_science.readings import fold_versions, hourly_readings
 from aq_science.windows import DAY, HOUR, Window
 from tests.networks.conftest import NOW
@@ -253,6 +253,23 @@ def test_a_damaged_file_of_locations_is_no_obstacle(
     made.good(JUNE_10)
     locations_file().write_text('{"question": ')
     assert len(made.good(JUNE_10)) == len(STATIONS) * (1 + MEASURED)
+
+
+def test_a_recorded_station_comes_through_the_client(bench: MakeBench, real_data: Path) -> None:
+    now = datetime(2024, 2, 5, tzinfo=UTC)
+    with running_sandbox(SandboxConfig(replay=real_data, now=now)) as sandbox:
+        made = bench(sandbox, ("2161292",), now=lambda: now)
+        days = Window.of_days(date(2024, 1, 29), date(2024, 2, 4))
+        found = readings(made, made.good(days))
+        [station] = made.client.stations().stations
+        assert made.client.newest_hour() is None
+    assert (station.name, station.country) == ("Số 46, phố Lưu Quang Vũ", "VN")
+    assert set(found.select("station_id", "parameter", "unit_native", "sensor_id").rows()) == {
+        ("2161292", "co", "µg/m³", "7772024")
+    }
+    assert len(found) == 100
+    first = found.sort("hour").row(0, named=True)
+    assert (first["hour"], first["value_native"]) == (datetime(2024, 1, 29, 15, tzinfo=UTC), 909.0)
 
 
 # ------------------------------------------------------------------------------------ area
