@@ -24,8 +24,10 @@ from aq_resources.networks.openaq import OpenAQClient, budget
 from aq_resources.networks.openaq.api import PAGE, explain
 from aq_resources.networks.openaq.archive import archive_url, local_days
 from aq_resources.networks.openaq.locations import FILE
-from aq_resources.raw_pulls import RawAnswer
+from aq_resources.object_store import LocalObjectStore
+from aq_resources.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.settings import Settings
+from aq_resources.versions import VersionReader
 from aq_sandbox.networks.openaq import KEY
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from aq_science.readings import fold_versions, hourly_readings
@@ -270,6 +272,35 @@ def test_a_recorded_station_comes_through_the_client(bench: MakeBench, real_data
     assert len(found) == 100
     first = found.sort("hour").row(0, named=True)
     assert (first["hour"], first["value_native"]) == (datetime(2024, 1, 29, 15, tzinfo=UTC), 909.0)
+
+
+def test_a_days_pull_without_the_chosen_sensor_does_not_outdo_the_spans(
+    sandbox: RunningSandbox, bench: MakeBench, tmp_path: Path
+) -> None:
+    made = bench(sandbox)
+    pulls = RawPullStore(LocalObjectStore(tmp_path / "objects"), "openaq")
+    listed = [
+        {"id": number, "parameter": {"name": "pm25", "units": units}}
+        for number, units in ((51, "µg/m³"), (52, "ppm"))
+    ]
+    location = {"results": [{"id": 5, "sensors": listed}]}
+
+    def told(sensor: int, window: Window, at: datetime) -> list[RawAnswer]:
+        period = {"datetimeFrom": {"utc": "2025-06-10T04:00:00Z"}}
+        period["datetimeTo"] = {"utc": "2025-06-10T05:00:00Z"}
+        row = {"period": period, "parameter": listed[sensor - 51]["parameter"], "value": 7.0}
+        bodies = {"/locations/5": location, f"/sensors/{sensor}/hours": {"results": [row]}}
+        return [
+            RawAnswer(path, {}, (window.start, window.end), at, 200, json.dumps(body))
+            for path, body in bodies.items()
+        ]
+
+    span = Window.of_days(date(2025, 6, 9), date(2025, 6, 11))
+    pulls.append([*told(51, span, NOW), *told(52, span, NOW)])
+    pulls.append(told(52, JUNE_10, NOW + DAY))
+    assert len(pulls.folders(JUNE_10)) == 2
+    versions = VersionReader(pulls, made.client).read(JUNE_10)
+    assert fold_versions(versions).select("sensor_id", "revision").rows() == [("51", 0)]
 
 
 # ------------------------------------------------------------------------------------ area

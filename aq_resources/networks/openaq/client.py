@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.http import concurrently
@@ -24,6 +25,7 @@ from aq_resources.networks.openaq.bodies import (
     zulu,
 )
 from aq_resources.networks.openaq.broken_sensors import BrokenSensors
+from aq_resources.networks.openaq.choice import one_sensor_an_hour
 from aq_resources.networks.openaq.locations import (
     KeptLocations,
     Sensor,
@@ -292,6 +294,10 @@ class OpenAQClient:
         for answer in answers:
             reader.add(answer)
         return reader.parsed()
+
+    def choose(self, versions: pl.DataFrame) -> pl.DataFrame:
+        """Versions of one sensor an hour, of several folders' as of one's."""
+        return one_sensor_an_hour(versions)
 
     def close(self) -> None:
         """Give connections back."""
