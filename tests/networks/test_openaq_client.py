@@ -584,6 +584,38 @@ def test_an_hour_of_many_sensors_is_a_handful_of_requests(
     assert found.select(same).sort(same[:2]).equals(newest.select(same).sort(same[:2]))
 
 
+def test_hours_missed_since_the_last_refresh_are_asked_of_each_sensor(
+    sandbox: RunningSandbox, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "LATEST_FROM", 2 * MEASURED - 1)
+    monkeypatch.setattr(budget, "LATEST_PAGES", 1)
+    now = [NOW]
+
+    def refreshed(**settings: str) -> tuple[set[datetime], bool]:
+        """The hours that another process's refresh brings, and whether it asked the sensors."""
+        sandbox.reset()
+        sandbox.set_clock(now[0])
+        made = bench(sandbox, now=lambda: now[0], **settings)
+        found = readings(made, made.good(TODAY))
+        assert sum(path.endswith("/latest") for path in paths(sandbox)) == 6
+        return set(found["hour"]), bool(hours_asked(sandbox))
+
+    first = NOW.replace(minute=0) - HOUR
+    assert refreshed() == ({first}, False)
+    now[0] = NOW + HOUR
+    assert refreshed() == ({first + HOUR}, False)
+    # Down for three hours: those between are brought as well.
+    now[0] = NOW + 4 * HOUR
+    hours, asked = refreshed()
+    assert asked
+    assert {first + n * HOUR for n in range(5)} <= hours
+    now[0] = NOW + 5 * HOUR
+    assert refreshed() == ({first + 5 * HOUR}, False)
+    # More than half an hour's limit is left to the days' next pull.
+    now[0] = NOW + 8 * HOUR
+    assert refreshed(AQ_OPENAQ_REQUESTS_PER_HOUR="23") == ({first + 8 * HOUR}, False)
+
+
 def test_days_that_are_over_are_asked_for_sensor_by_sensor(
     sandbox: RunningSandbox, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
