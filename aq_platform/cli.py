@@ -97,7 +97,7 @@ def demo(
         _point_at_sandbox(sandbox.environment)
         with _runner() as runner:
             today = runner.platform.now().date()
-            ok = True
+            ok = not _ill(runner.platform)
             for config in runner.platform.networks.values():
                 first = max(today - (days - 1) * DAY, config.start_date)
                 ok &= _carry_out(runner, config, "backfill", first, today)
@@ -123,17 +123,24 @@ def up(
     ] = None,
 ) -> None:
     """Start the Dagster UI and daemon; Ctrl-C stops both."""
-    from aq_platform.up import serve_platform
     from aq_sandbox.server import SandboxConfig, running_sandbox
 
     with _readable_errors():
         if sandbox:
             with running_sandbox(SandboxConfig(stations=SANDBOX_STATIONS)) as server:
                 _point_at_sandbox(server.environment)
-                code = serve_platform(_checked_platform(), host, port, out, read_only_port)
+                code = _serve(host, port, read_only_port)
         else:
-            code = serve_platform(_checked_platform(), host, port, out, read_only_port)
+            code = _serve(host, port, read_only_port)
     raise typer.Exit(code)
+
+
+def _serve(host: str, port: int, read_only_port: int | None) -> int:
+    from aq_platform.up import serve_platform
+
+    platform = _checked_platform()
+    _ill(platform)
+    return serve_platform(platform, host, port, out, read_only_port)
 
 
 @app.command()
@@ -143,6 +150,7 @@ def prepare() -> None:
 
     with _readable_errors():
         platform = _platform()
+        _ill(platform)
         with open_instance(platform.settings) as instance:
             instance.upgrade(lambda line: out.print(line, highlight=False, markup=False))
             set_pool_limits(instance, platform.networks.values())
@@ -174,11 +182,12 @@ def backfill(
                         f"--start {first} lies before networks.{config.name}.start_date "
                         f"({config.start_date}): choose a later day, or move start_date."
                     )
+            ill = _ill(runner.platform, networks)
             ok = [
                 _carry_out(runner, config, "backfill", first, last, forecasts=forecasts)
                 for config in chosen
             ]
-        if not all(ok):
+        if ill or not all(ok):
             raise typer.Exit(1)
 
 
@@ -187,8 +196,9 @@ def refresh(networks: Networks = None) -> None:
     """Do one hourly refresh now: newest readings, daily averages, forecasts."""
     with _readable_errors(), _runner() as runner:
         chosen = _chosen(runner.platform, networks)
+        ill = _ill(runner.platform, networks)
         ok = [_carry_out(runner, config, "refresh") for config in chosen]
-        if not all(ok):
+        if ill or not all(ok):
             raise typer.Exit(1)
 
 
@@ -231,7 +241,8 @@ def sandbox(
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="Serve recorded answers: <station>_fetched_<YYYY-MM>.json", file_okay=False
+            help="Serve recorded answers, of each network from its own folder in this one",
+            file_okay=False,
         ),
     ] = None,
     fetched_by: Annotated[
@@ -296,6 +307,14 @@ def _checked_platform() -> Platform:
     return platform
 
 
+def _ill(platform: Platform, names: list[str] | None = None) -> bool:
+    """Say what to mend in the entries of networks that are left out; whether there are any."""
+    told = [reason for name, reason in platform.ill.items() if not names or name in names]
+    for reason in told:
+        err.print(f"[bold red]aq:[/] {_plain(SettingsError(reason))}", soft_wrap=True)
+    return bool(told)
+
+
 @contextmanager
 def _runner() -> Iterator[Runner]:
     from aq_platform.definitions import build_defs
@@ -338,12 +357,12 @@ def _chosen(platform: Platform, names: list[str] | None) -> list[NetworkConfig]:
     if not names:
         return list(platform.networks.values())
     for name in names:
-        if name not in platform.networks:
+        if name not in platform.networks and name not in platform.ill:
             raise SettingsError(
                 f"No enabled network {name!r}; networks.yaml enables: "
                 f"{', '.join(platform.networks) or 'none'}."
             )
-    return [platform.networks[name] for name in names]
+    return [platform.networks[name] for name in names if name in platform.networks]
 
 
 def _day(text: str, option: str) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any
 
@@ -15,13 +16,18 @@ from aq_resources.platform import Platform
 from aq_sensors.automation import daily_condition
 from aq_sensors.definitions import build_sensors
 
+_LOG = logging.getLogger("aq.networks")
+
 
 def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definitions:
     """The definitions of ``platform`` (default: the environment's), with resources overridden.
 
-    Reads settings and networks.yaml; opens no file or connection beyond them.
+    Reads settings and networks.yaml; opens no file or connection beyond them. A network whose entry
+    is wrong is left out, and the log says why.
     """
     platform = platform or Platform.from_environment()
+    for reason in platform.ill.values():
+        _LOG.warning(reason)
     with warnings.catch_warnings():
         # Single-run backfills and look-back mappings are young but documented features.
         warnings.simplefilter("ignore", dg.BetaWarning)

@@ -35,7 +35,11 @@ def refuse_mixing(platform: Platform) -> None:
     if not platform.object_store.exists(_MARK):
         return
     for network in platform.networks:
-        address = str(getattr(settings_class(network)(), "url", ""))
+        try:
+            address = str(getattr(settings_class(network)(), "url", ""))
+        except SettingsError:
+            # Nothing is pulled with settings that are wrong.
+            continue
         if urlparse(address).hostname not in _LOCAL:
             raise SettingsError(
                 f"{platform.settings.object_store_url} holds the demo's invented readings, and "

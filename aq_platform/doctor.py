@@ -56,8 +56,10 @@ def findings(*, send_test_alert: bool = False) -> list[Finding]:
         Finding("settings", healthy=True, detail=f"AQ_HOME is {platform.settings.home}"),
         Finding(
             "networks",
-            healthy=bool(platform.networks),
-            detail=", ".join(platform.networks) or "none enabled: mend networks.yaml",
+            healthy=bool(platform.networks) and not platform.ill,
+            detail="\n".join(platform.ill.values())
+            or ", ".join(platform.networks)
+            or "none enabled: mend networks.yaml",
         ),
         _check("home", lambda: _home(platform)),
         _check("object store", lambda: _object_store(platform)),
@@ -145,4 +147,6 @@ def _stations(platform: Platform, network: str) -> str:
     found = platform.client(network).stations()
     if found.failures:
         raise PermanentFailure("; ".join(failure.message for failure in found.failures.values()))
+    if not found.stations:
+        raise PermanentFailure(f"none: networks.{network} finds no station, or its form is new")
     return f"{len(found.stations)} answered"

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from aq_resources.secrets import without_secrets
+
 
 class TransientFailure(dg.Failure):
     """Worth trying again later: 429, 5xx, time-outs, broken answers, locks.
@@ -21,8 +23,8 @@ class TransientFailure(dg.Failure):
     def __init__(
         self, message: str, *, retry_after: float | None = None, status: int | None = None
     ) -> None:
-        super().__init__(description=message, allow_retries=True)
-        self.message = message
+        self.message = without_secrets(message)
+        super().__init__(description=self.message, allow_retries=True)
         self.retry_after = retry_after
         self.status = status
 
@@ -31,8 +33,8 @@ class PermanentFailure(dg.Failure):
     """Will fail the same way until somebody mends the cause that the message names."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(description=message, allow_retries=False)
-        self.message = message
+        self.message = without_secrets(message)
+        super().__init__(description=self.message, allow_retries=False)
 
 
 class SettingsError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,12 +11,15 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
+import msgspec
 import tenacity
 
 from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.secrets import strike_out, without_secrets
 
 # The longest a server may make us wait within one run; beyond it the run fails as transient.
 MAX_WAIT_SECONDS = 120.0
+MAX_REDIRECTS = 5
 _RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 # What a retry cannot mend and the caller must explain in the network's own terms.
 Explain = Callable[[httpx.Response], str]
@@ -55,23 +59,20 @@ class HttpClient:
         attempts: int = 5,
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
-        before: Callable[[], None] | None = None,
         headers: dict[str, str] | None = None,
         backoff_seconds: float = 1.0,
         on_request: OnRequest | None = None,
         asked_wait: AskedWait | None = None,
     ) -> None:
         """``asked_wait``: the wait in seconds that a refusal for load states in its body, for
-        servers that send no Retry-After. ``before`` is called ahead of every try.
+        servers that send no Retry-After.
         """
         self.network = network
         self._explain = explain or (lambda response: "")
         self._asked_wait = asked_wait or (lambda response: None)
-        self._before = before or (lambda: None)
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
-            follow_redirects=True,
             headers={"User-Agent": "aq-platform (air-quality data platform)", **(headers or {})},
             event_hooks={"request": [on_request]} if on_request else None,
         )
@@ -130,9 +131,8 @@ class HttpClient:
         json: object,
         check: Callable[[httpx.Response], str | None] | None,
     ) -> httpx.Response:
-        self._before()
         try:
-            response = self._client.request(method, url, params=params, json=json)
+            response = self._send(self._client.build_request(method, url, params=params, json=json))
         except httpx.TimeoutException as error:
             raise TransientFailure(
                 f"{self.network} did not answer in time: {method} {url}"
@@ -156,10 +156,79 @@ class HttpClient:
             )
         return response
 
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        """The answer, redirects followed: secrets go to the host that was asked, and no other.
+
+        A secret that the answer repeats is struck out before anybody sees it.
+        """
+        home = _origin(request)
+        response = self._client.send(request)
+        for _ in range(MAX_REDIRECTS):
+            following = response.next_request
+            if following is None:
+                break
+            if _origin(following) == home:
+                response = self._client.send(following)
+            else:
+                response = self._client.send(_stranger(following), auth=None)
+        return _clean(response)
+
     def _wait_after(self, response: httpx.Response) -> float | None:
         in_body = self._asked_wait(response)
         in_header = retry_after_seconds(response.headers.get("Retry-After"))
         return in_header if in_body is None else in_body
+
+
+def _origin(request: httpx.Request) -> tuple[str, bytes]:
+    return request.url.scheme, request.url.netloc
+
+
+def _stranger(request: httpx.Request) -> httpx.Request:
+    """The request as a host may see it that was not asked."""
+    request.url = httpx.URL(without_secrets(str(request.url)))
+    for name, value in request.headers.items():
+        if without_secrets(value) != value:
+            del request.headers[name]
+    return request
+
+
+def _clean(response: httpx.Response) -> httpx.Response:
+    content = strike_out(response.content)
+    if content == response.content:
+        return response
+    packing = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [pair for pair in response.headers.multi_items() if pair[0] not in packing]
+    return httpx.Response(
+        response.status_code, headers=headers, content=content, request=response.request
+    )
+
+
+def _clean_record(record: logging.LogRecord) -> bool:
+    """Httpx logs the address of every request, query included."""
+    if isinstance(record.args, tuple):
+        texts = ((arg, str(arg)) for arg in record.args)
+        record.args = tuple(
+            arg if (clean := without_secrets(text)) == text else clean for arg, text in texts
+        )
+    return True
+
+
+logging.getLogger("httpx").addFilter(_clean_record)
+
+
+def broken_json(response: httpx.Response) -> str | None:
+    """What is wrong with a body that should be JSON; None where it is whole.
+
+    Only what asking again may mend: a whole body with bad records is kept and counted.
+    """
+    try:
+        msgspec.json.decode(response.content, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        start = response.text.lstrip()[:40]
+        if start.startswith("<"):
+            return f"HTML instead of JSON ({start!r}…)"
+        return f"not whole JSON ({error})" if start else "an empty body"
+    return None
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aq_resources.failures import SettingsError
+from aq_science.stations import km_between
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,6 +60,10 @@ class Area(_Strict):
     longitude: float = Field(ge=-180, le=180)
     radius_km: float = Field(gt=0)
 
+    def km_to(self, latitude: float, longitude: float) -> float:
+        """Great-circle distance of a place from the point."""
+        return km_between((self.latitude, self.longitude), (latitude, longitude))
+
 
 def is_group(entry: str) -> bool:
     """Whether an entry of ``stations``, such as ``cohort:…``, stands for a group of stations."""
@@ -105,7 +110,17 @@ class NetworkConfig(_Strict):
 
 
 class _NetworksFile(_Strict):
-    networks: dict[str, NetworkConfig]
+    networks: dict[str, Any]
+
+
+class Networks(NamedTuple):
+    """What the file asks for: the enabled networks by name, and what is wrong with the others.
+
+    A mistake in one entry leaves that network out and no other.
+    """
+
+    enabled: dict[str, NetworkConfig]
+    ill: dict[str, str]
 
 
 def networks_path(configured: Path | None) -> Path:
@@ -116,10 +131,11 @@ def networks_path(configured: Path | None) -> Path:
     return local if local.exists() else PROJECT_ROOT / "networks.yaml"
 
 
-def load_networks(path: Path, known: tuple[str, ...]) -> dict[str, NetworkConfig]:
-    """The enabled networks by name. ``known``: the networks that have a client.
+def read_networks(path: Path, known: tuple[str, ...]) -> Networks:
+    """The networks of a file. ``known``: those that have a client.
 
-    Raises `SettingsError` that names file, line, path within the file, and the mend.
+    What is wrong with an entry is told by a line a mistake: file, line, path within the file, and
+    the mend. Raises `SettingsError` of the same form where the file as a whole cannot be read.
     """
     try:
         text = path.read_text("utf-8")
@@ -141,24 +157,30 @@ def load_networks(path: Path, known: tuple[str, ...]) -> dict[str, NetworkConfig
     try:
         parsed = _NetworksFile.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(path, tree, detail) for detail in error.errors()]
+        lines = [_explain(path, tree, detail["loc"], detail) for detail in error.errors()]
         raise SettingsError("\n".join(lines)) from None
-    for name in parsed.networks:
+    found = Networks({}, {})
+    for name, entry in parsed.networks.items():
+        where = ("networks", name)
         if name not in known:
-            line = _line_of(tree, ("networks", name))
-            raise SettingsError(
-                f"{path}, line {line}: networks.{name}: no such network"
+            found.ill[name] = (
+                f"{path}, line {_line_of(tree, where)}: networks.{name}: no such network"
                 f"{_suggest(name, known)} (known: {', '.join(known)})"
             )
-    return {
-        name: config.model_copy(update={"name": name})
-        for name, config in parsed.networks.items()
-        if config.enabled
-    }
+            continue
+        try:
+            config = NetworkConfig.model_validate(entry)
+        except ValidationError as error:
+            lines = [_explain(path, tree, (*where, *d["loc"]), d) for d in error.errors()]
+            found.ill[name] = "\n".join(lines)
+            continue
+        if config.enabled:
+            found.enabled[name] = config.model_copy(update={"name": name})
+    return found
 
 
-def _explain(path: Path, tree: yaml.Node | None, detail: Any) -> str:
-    location = tuple(str(part) for part in detail["loc"] if part != "[key]")
+def _explain(path: Path, tree: yaml.Node | None, place: tuple[int | str, ...], detail: Any) -> str:
+    location = tuple(str(part) for part in place if part != "[key]")
     where = f"{path}, line {_line_of(tree, location)}: {'.'.join(location) or 'file'}"
     if detail["type"] == "extra_forbidden":
         fields = _fields_at(location)
@@ -166,7 +188,9 @@ def _explain(path: Path, tree: yaml.Node | None, detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{where}: missing; add `{location[-1]}: …`."
     message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "model_type":
+    if detail["type"] == "model_type" and len(location) == 2:
+        message = "an entry has keys: `start_date: …` and `stations: […]`"
+    elif detail["type"] == "model_type":
         message = "the file must begin with `networks:` and an entry for each network"
     if location[-2:-1] in (("stations",), ("overrides",)) and detail["type"] == "string_type":
         message = f'station ids are text: write "{detail["input"]}" in quotes'

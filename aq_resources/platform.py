@@ -7,8 +7,9 @@ from datetime import timedelta
 from functools import cached_property
 
 from aq_resources.clock import Clock, open_clock, system_clock
+from aq_resources.failures import PermanentFailure, SettingsError
 from aq_resources.io_managers import S3IOManager
-from aq_resources.network_settings import NetworkConfig, load_networks, networks_path
+from aq_resources.network_settings import NetworkConfig, networks_path, read_networks
 from aq_resources.networks import create_client, known_networks
 from aq_resources.networks._client import NetworkClient
 from aq_resources.object_store import ObjectStore, open_object_store
@@ -27,19 +28,29 @@ class Platform:
     settings: Settings
     networks: dict[str, NetworkConfig]
     now: Clock = system_clock
+    # What is wrong with the entries of networks that are left out for it.
+    ill: dict[str, str] = field(default_factory=dict)
     _clients: dict[str, NetworkClient] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, now: Clock | None = None) -> Platform:
         """The platform as the environment's settings describe it; ``now`` replaces AQ_CLOCK."""
         settings = Settings()
-        networks = load_networks(networks_path(settings.networks), known_networks())
-        return cls(settings, networks, now or open_clock(settings.clock))
+        networks, ill = read_networks(networks_path(settings.networks), known_networks())
+        return cls(settings, networks, now or open_clock(settings.clock), ill)
 
     def client(self, network: str) -> NetworkClient:
-        """The network's client, shared by everything in this process."""
+        """The network's client, shared by everything in this process.
+
+        Raises `PermanentFailure` where a setting of the network is wrong: that is one network's
+        trouble, which the others must not share.
+        """
         if network not in self._clients:
-            self._clients[network] = create_client(self.networks[network], self.settings, self.now)
+            config = self.networks[network]
+            try:
+                self._clients[network] = create_client(config, self.settings, self.now)
+            except SettingsError as error:
+                raise PermanentFailure(str(error)) from None
         return self._clients[network]
 
     @cached_property

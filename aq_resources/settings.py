@@ -9,15 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
+from aq_resources.secrets import keep_secret
 from aq_science.units import EU_REFERENCE_C
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value().strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("holds characters that no key has: copy it again")
+    return SecretStr(value)
+
+
+# A key or token as it can be sent: one that cannot would stand in the error that says so.
+Credential = Annotated[SecretStr, AfterValidator(_sendable)]
+
+
 class EnvironmentSettings(BaseSettings):
-    """Base of every settings class: a bad value becomes one readable error."""
+    """Base of every settings class: a bad value becomes one readable error, a secret stays one."""
 
     def __init__(self) -> None:
         try:
@@ -31,6 +43,9 @@ class EnvironmentSettings(BaseSettings):
             raise SettingsError(
                 "A setting in the environment is wrong.\n  " + "\n  ".join(lines)
             ) from None
+        for value in self.__dict__.values():
+            if isinstance(value, SecretStr):
+                keep_secret(value.get_secret_value())
 
 
 class Settings(EnvironmentSettings):

@@ -178,7 +178,9 @@ class TestCompose:
         assert required == {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
         example = (ROOT / "deploy/env.example").read_text("utf-8")
         named = set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
-        assert set(re.findall(r"\$\{(\w+)", text)) == named
+        handed_on = {name for name in named if name[:3] == "AQ_"} - {"AQ_BUCKET"}
+        assert set(re.findall(r"\$\{(\w+)", text)) == named - handed_on
+        assert handed_on <= self.known()
 
     def test_only_the_uis_are_published_and_only_here(self, compose: dict[str, Any]) -> None:
         published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
@@ -196,20 +198,26 @@ class TestCompose:
         [location] = load("deploy/helm-values.yaml")["dagster-user-deployments"]["deployments"]
         assert {"name": "DAGSTER_EVENT_BATCH_SIZE", "value": str(BATCH_SIZE)} in location["env"]
 
-    def test_settings_are_known_and_credentials_handed_on(self, compose: dict[str, Any]) -> None:
-        known = {f"AQ_{field}".upper() for field in Settings.model_fields} | {"AQ_BUCKET"}
-        credentials = set()
-        known |= (alerts := {f"AQ_ALERT_{field}".upper() for field in AlertSettings.model_fields})
-        for network in known_networks():
-            cls = settings_class(network)
-            prefix = str(cls.model_config.get("env_prefix", ""))
-            names = {f"{prefix}{field}".upper() for field in cls.model_fields}
-            known |= names
-            credentials |= {n for n in names if not n.endswith(("URL", "ARCHIVE"))}
+    def known(self) -> set[str]:
+        """Every variable of the platform."""
+        classes = [Settings, AlertSettings, *(settings_class(n) for n in known_networks())]
+        return {
+            f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+            for cls in classes
+            for name in cls.model_fields
+        }
+
+    def test_settings_are_known_and_the_others_come_from_the_file(
+        self, compose: dict[str, Any]
+    ) -> None:
         for service in ("code", "aq"):
-            given = {n for n in compose["services"][service]["environment"] if n[:3] == "AQ_"}
-            assert given <= known
-            assert credentials | alerts <= given
+            given = compose["services"][service]
+            own = {n for n in given["environment"] if n[:3] == "AQ_"}
+            assert own <= self.known() | {"AQ_BUCKET"}
+            # What is named there would hide what the file says.
+            networks = tuple(f"AQ_{name.upper()}_" for name in (*known_networks(), "alert"))
+            assert not [name for name in own if name.startswith(networks)]
+            assert given["env_file"] == [{"path": ".env", "required": False}]
 
     def test_bucket_name_is_legal(self, compose: dict[str, Any]) -> None:
         bucket = re.fullmatch(

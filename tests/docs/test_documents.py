@@ -16,7 +16,7 @@ from aq_resources.network_settings import (
     Area,
     NetworkConfig,
     StationOverride,
-    load_networks,
+    read_networks,
 )
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
@@ -136,9 +136,9 @@ class TestSettings:
         [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         path = tmp_path / "networks.yaml"
         path.write_text(example, "utf-8")
-        assert list(load_networks(path, known_networks())) == list(
-            yaml.safe_load(example)["networks"]
-        )
+        enabled, ill = read_networks(path, known_networks())
+        assert list(enabled) == list(yaml.safe_load(example)["networks"])
+        assert ill == {}
 
 
 class TestCommands:

@@ -9,9 +9,10 @@ from aq_resources.failures import SettingsError
 from aq_resources.network_settings import (
     PROJECT_ROOT,
     Area,
+    NetworkConfig,
     StationOverride,
-    load_networks,
     networks_path,
+    read_networks,
 )
 from aq_resources.networks import known_networks
 
@@ -27,10 +28,14 @@ networks:
 """
 
 
-def load(folder: Path, text: str) -> dict:
+def load(folder: Path, text: str) -> dict[str, NetworkConfig]:
+    """The networks of a file without a mistake; raises what is wrong with one."""
     path = folder / "networks.yaml"
     path.write_text(text, "utf-8")
-    return load_networks(path, KNOWN)
+    enabled, ill = read_networks(path, KNOWN)
+    if ill:
+        raise SettingsError("\n".join(ill.values()))
+    return enabled
 
 
 def test_good_file(tmp_path: Path) -> None:
@@ -221,18 +226,34 @@ def test_file_that_is_no_text_is_named(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "networks.yaml"
     path.write_bytes(data)
     with pytest.raises(SettingsError, match=r"networks\.yaml"):
-        load_networks(path, KNOWN)
+        read_networks(path, KNOWN)
 
 
 def test_missing_file_names_itself_and_the_variable(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.yaml"
     with pytest.raises(SettingsError, match=r"nowhere\.yaml: no such file\. Set AQ_NETWORKS"):
-        load_networks(path, KNOWN)
+        read_networks(path, KNOWN)
 
 
 def test_the_projects_own_file_is_good() -> None:
-    networks = load_networks(PROJECT_ROOT / "networks.yaml", known_networks())
+    networks, ill = read_networks(PROJECT_ROOT / "networks.yaml", known_networks())
     assert "airqino" in networks
+    assert ill == {}
+
+
+@pytest.mark.parametrize("entry", ["{}", "", "[1]", "{start_date: soon}", '{stations: ["1"]}'])
+@pytest.mark.parametrize("name", ["openaq", "openak"])
+def test_a_wrong_entry_leaves_out_its_own_network_alone(
+    tmp_path: Path, name: str, entry: str
+) -> None:
+    path = tmp_path / "networks.yaml"
+    path.write_text(f"{GOOD}  {name}: {entry}\n", "utf-8")
+    enabled, ill = read_networks(path, KNOWN)
+    assert list(enabled) == ["airqino"]
+    assert list(ill) == [name]
+    assert all(
+        line.startswith(f"{path}, line 8: networks.{name}") for line in ill[name].split("\n")
+    )
 
 
 def test_file_as_set_then_of_the_working_folder_then_the_projects(
