@@ -54,6 +54,7 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.backfill
 	$(CLEAN) $(BIN)/python -m benchmarks.daily_averages
 	$(CLEAN) $(BIN)/python -m benchmarks.latency
+	$(CLEAN) $(BIN)/python -m benchmarks.archive
 	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
 
 clean:

@@ -1,14 +1,15 @@
 """Checks on what was stored. Those on hourly readings are blocking: nothing builds on bad rows."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import PLATFORM, daily_partitions, hourly_partitions, table_metadata
+from aq_assets.common import PLATFORM, table_metadata
 from aq_assets.freshness import allowed_silence, newest_hour
+from aq_assets.run_partitions import partition_window
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_resources.tables import FORECASTS, HOURLY_READINGS
@@ -17,28 +18,8 @@ from aq_science.parameters import PARAMETERS
 from aq_science.readings import SERIES
 from aq_science.windows import HOUR, Window
 
-_RANGE_START, _RANGE_END = (
-    "dagster/asset_partition_range_start",
-    "dagster/asset_partition_range_end",
-)
-_PARTITION = "dagster/partition"
-
 # The one check on the present, not on the run's days.
 NEWEST_HOUR = "newest_hour_is_recent"
-
-
-def run_window(
-    tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition
-) -> Window | None:
-    """The window of the run's partitions; None for a run without any."""
-    first, last = tags.get(_RANGE_START), tags.get(_RANGE_END)
-    if first is None or last is None:
-        first = last = tags.get(_PARTITION)
-    if first is None or last is None:
-        return None
-    start = partitions.time_window_for_partition_key(first).start
-    end = partitions.time_window_for_partition_key(last).end
-    return Window(start.astimezone(UTC), end.astimezone(UTC))
 
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
@@ -78,7 +59,6 @@ def _raw_pull_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
 
 def _hourly_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "hourly_readings"])
-    partitions = daily_partitions(config)
     descriptions = {
         "declared_schema": "Columns and types are the declared ones.",
         "unique_hours": "One row a station, parameter and hour, on the hour, in its own day.",
@@ -97,7 +77,7 @@ def _hourly_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     def hourly_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         platform: Platform = getattr(context.resources, PLATFORM)
         files = platform.files.day_files(config.name, "hourly_readings")
-        window = run_window(context.run.tags, partitions) or _last_day(files.days())
+        window = partition_window(context.run.tags) or _last_day(files.days())
         found: dict[str, list[pl.DataFrame]] = {name: [] for name in descriptions}
         rows = 0
         for part in window.chunks(platform.chunk) if window else ():
@@ -186,7 +166,6 @@ def bad_readings(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "daily_averages"])
-    partitions = daily_partitions(config)
 
     @dg.multi_asset_check(
         name=f"{config.name}_daily_averages_checks",
@@ -206,7 +185,7 @@ def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     )
     def daily_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         platform: Platform = getattr(context.resources, PLATFORM)
-        where, bounds = _where(run_window(context.run.tags, partitions), "date")
+        where, bounds = _where(partition_window(context.run.tags), "date")
         # The day in progress cannot be complete yet.
         today = platform.now().date()
         counted = platform.warehouse.read(
@@ -238,7 +217,6 @@ def _daily_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
 
 def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "forecasts"])
-    partitions = hourly_partitions(config)
     rules = {
         "finite": (
             "Every value is finite; only a network without any valid reading has none.",
@@ -267,7 +245,7 @@ def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     )
     def forecast_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         platform: Platform = getattr(context.resources, PLATFORM)
-        where, bounds = _where(run_window(context.run.tags, partitions), "issued_for")
+        where, bounds = _where(partition_window(context.run.tags), "issued_for")
         table = f"{config.name}.forecasts"
         for name, (_, broken) in rules.items():
             bad = platform.warehouse.read(
@@ -288,7 +266,6 @@ def _forecast_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
 
 def _score_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "forecast_scores"])
-    partitions = daily_partitions(config)
     # Rounding may put equal errors the other way round.
     rules = {
         "consistent_errors": (
@@ -317,7 +294,7 @@ def _score_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     )
     def score_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         platform: Platform = getattr(context.resources, PLATFORM)
-        where, bounds = _where(run_window(context.run.tags, partitions), "date")
+        where, bounds = _where(partition_window(context.run.tags), "date")
         for name, (_, broken) in rules.items():
             bad = platform.warehouse.read(
                 f"SELECT * EXCLUDE (network) FROM {config.name}.forecast_scores "

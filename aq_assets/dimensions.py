@@ -1,5 +1,7 @@
 """What a network lists beside its stations: OpenAQ's countries and parameters."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import polars as pl
 
@@ -24,16 +26,20 @@ def build_dimension(config: NetworkConfig, name: str) -> dg.AssetsDefinition:
             columns=table.columns,
         ),
         pool=config.name,
+        output_required=False,
         description=f"The {name} of {title(config)}, as it lists them today.",
     )
-    def dimension(context: dg.AssetExecutionContext) -> pl.DataFrame:
+    def dimension(context: dg.AssetExecutionContext) -> Iterator[dg.Output[pl.DataFrame]]:
         platform: Platform = getattr(context.resources, PLATFORM)
         client = platform.client(config.name)
         if not isinstance(client, DimensionClient):
             raise TypeError(f"{config.name} names dimensions that its client cannot list")
-        rows = [{"network": config.name, **row} for row in client.dimension(name)]
+        listed = client.dimension(name)
+        if listed is None:
+            context.log.warning("%s lists its %s to those with a key alone.", title(config), name)
+            return
+        rows = [{"network": config.name, **row} for row in listed]
         frame = pl.DataFrame(rows, schema=table.schema, orient="row").sort(*table.key)
-        context.add_output_metadata({name: len(frame), "preview": table_metadata(frame)})
-        return frame
+        yield dg.Output(frame, metadata={name: len(frame), "preview": table_metadata(frame)})
 
     return dimension

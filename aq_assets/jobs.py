@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks import network_dimensions
 
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
@@ -50,10 +51,10 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             f"{name}_nightly",
-            selection(config, "stations", "forecast_scores"),
+            selection(config, "stations", *network_dimensions(name), "forecast_scores"),
             description=(
-                "Describe the stations again, and score the forecasts issued on the run's days "
-                "against what then came."
+                "Describe the stations again and what else the network lists, and score the "
+                "forecasts issued on the run's days against what then came."
             ),
         ),
     ]

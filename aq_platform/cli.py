@@ -237,7 +237,8 @@ def sandbox(
     replay: Annotated[
         Path | None,
         typer.Option(
-            help="Serve recorded answers: <station>_fetched_<YYYY-MM>.json", file_okay=False
+            help="Serve recorded answers, of each network from its own folder in this one",
+            file_okay=False,
         ),
     ] = None,
     fetched_by: Annotated[

@@ -12,14 +12,15 @@ import dagster as dg
 
 from aq_assets.checks import NEWEST_HOUR
 from aq_assets.freshness import allowed_silence
+from aq_assets.run_partitions import partition_or_range
 from aq_platform.instance import PROCESS_TAG, process_tag
 from aq_resources.failures import check_detail, step_failure_reason
+from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_science.windows import DAY, HOUR, midnight
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_HOUR_KEY = "%Y-%m-%d-%H:%M"
 
 
 @dataclass
@@ -121,26 +122,19 @@ class Runner:
         return self._run(config, job, first.isoformat(), last.isoformat())
 
     def _hours(self, config: NetworkConfig, first: datetime, last: datetime) -> Outcome:
-        return self._run(config, "forecast", first.strftime(_HOUR_KEY), last.strftime(_HOUR_KEY))
+        return self._run(config, "forecast", first.strftime(HOUR_KEY), last.strftime(HOUR_KEY))
 
     def _run(self, config: NetworkConfig, job: str, first: str, last: str) -> Outcome:
         name = f"{config.name}_{job}"
         self.on_start(config.name, job)
-        tags = {PROCESS_TAG: process_tag(), "network": config.name}
-        if first == last:
-            partition: dict[str, Any] = {"partition_key": first}
-        else:
-            partition = {}
-            tags |= {
-                "dagster/asset_partition_range_start": first,
-                "dagster/asset_partition_range_end": last,
-            }
+        key, tags = partition_or_range(first, last)
+        tags |= {PROCESS_TAG: process_tag(), "network": config.name}
         result = self.definitions.resolve_job_def(name).execute_in_process(
             instance=self.instance,
             tags=tags,
             run_config=_QUIET,
             raise_on_error=False,
-            **partition,
+            partition_key=key,
         )
         # That the newest readings are old is no news to who loads days long past.
         expected = (self.platform.now() - allowed_silence(config)).date().isoformat()

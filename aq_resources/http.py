@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
+import msgspec
 import tenacity
 
 from aq_resources.failures import PermanentFailure, TransientFailure
@@ -58,19 +59,17 @@ class HttpClient:
         attempts: int = 5,
         auth: httpx.Auth | None = None,
         explain: Explain | None = None,
-        before: Callable[[], None] | None = None,
         headers: dict[str, str] | None = None,
         backoff_seconds: float = 1.0,
         on_request: OnRequest | None = None,
         asked_wait: AskedWait | None = None,
     ) -> None:
         """``asked_wait``: the wait in seconds that a refusal for load states in its body, for
-        servers that send no Retry-After. ``before`` is called ahead of every try.
+        servers that send no Retry-After.
         """
         self.network = network
         self._explain = explain or (lambda response: "")
         self._asked_wait = asked_wait or (lambda response: None)
-        self._before = before or (lambda: None)
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
@@ -132,7 +131,6 @@ class HttpClient:
         json: object,
         check: Callable[[httpx.Response], str | None] | None,
     ) -> httpx.Response:
-        self._before()
         try:
             response = self._send(self._client.build_request(method, url, params=params, json=json))
         except httpx.TimeoutException as error:
@@ -216,6 +214,21 @@ def _clean_record(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("httpx").addFilter(_clean_record)
+
+
+def broken_json(response: httpx.Response) -> str | None:
+    """What is wrong with a body that should be JSON; None where it is whole.
+
+    Only what asking again may mend: a whole body with bad records is kept and counted.
+    """
+    try:
+        msgspec.json.decode(response.content, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        start = response.text.lstrip()[:40]
+        if start.startswith("<"):
+            return f"HTML instead of JSON ({start!r}…)"
+        return f"not whole JSON ({error})" if start else "an empty body"
+    return None
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aq_resources.failures import SettingsError
 
+# Mean radius (IUGG).
+EARTH_KM = 6371.0088
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -58,6 +61,14 @@ class Area(_Strict):
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
     radius_km: float = Field(gt=0)
+
+    def km_to(self, latitude: float, longitude: float) -> float:
+        """Great-circle distance of a place from the point."""
+        here, there = math.radians(self.latitude), math.radians(latitude)
+        east = math.radians(longitude - self.longitude)
+        half = math.sin((there - here) / 2) ** 2
+        half += math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
+        return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
 def is_group(entry: str) -> bool:

@@ -1,4 +1,8 @@
-"""A limit on requests that every process of the machine keeps to together."""
+"""A limit on requests that every process of the machine keeps to together.
+
+Own code, since the libraries that count across processes (pyrate-limiter) know no block that the
+server sets, and report a refusal without the wait that a retry must keep to.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,15 @@ from filelock import FileLock
 
 from aq_resources.failures import TransientFailure
 
+# No server is known to block for longer; one that says so is asked again after that.
+LONGEST_BLOCK_SECONDS = 3600.0
+
 
 class _Sent(msgspec.Struct):
-    """Requests sent by whole second of the real clock, and until when none may be sent."""
+    """Requests sent by whole second of the real clock, and from when to when none may be sent."""
 
     seconds: dict[int, int] = {}
-    closed_until: float = 0.0
+    closed: tuple[float, float] = (0.0, 0.0)
 
 
 class SharedRateLimit:
@@ -46,7 +53,23 @@ class SharedRateLimit:
 
         Raises `TransientFailure` with the wait where that is longer than ``patience`` seconds.
         """
-        while (wait := self._take()) > 0:
+        self._wait(patience, counted=True)
+
+    def wait_until_open(self, patience: float) -> None:
+        """For requests that the server does not count: as `acquire`, but mind a block alone."""
+        self._wait(patience, counted=False)
+
+    def close_for(self, seconds: float) -> None:
+        """Nobody sends anything for so long: the server said so."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            sent, now = self._read(), self._now()
+            until = now + min(seconds, LONGEST_BLOCK_SECONDS)
+            sent.closed = (now, max(_closed_until(sent, now), until))
+            self._write(sent)
+
+    def _wait(self, patience: float, *, counted: bool) -> None:
+        while (wait := self._take(counted=counted)) > 0:
             if wait > patience:
                 allowed = ", ".join(f"{count} in {period} s" for count, period in self._limits)
                 raise TransientFailure(
@@ -56,20 +79,14 @@ class SharedRateLimit:
             self._sleep(wait)
             patience -= wait
 
-    def close_for(self, seconds: float) -> None:
-        """Nobody sends anything for so long: the server said so."""
+    def _take(self, *, counted: bool) -> float:
+        """Count one request and return 0, or return the seconds until it may be sent."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            sent = self._read()
-            sent.closed_until = max(sent.closed_until, self._now() + seconds)
-            self._write(sent)
-
-    def _take(self) -> float:
-        """Count one request and return 0, or return the seconds until there is room."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock:
-            sent = self._read()
-            now = self._now()
+            sent, now = self._read(), self._now()
+            wait = _closed_until(sent, now) - now
+            if not counted:
+                return wait
             longest = max(period for _, period in self._limits)
             # What seems to lie ahead was sent before the clock was set back.
             sent.seconds = {
@@ -77,8 +94,6 @@ class SharedRateLimit:
                 for second, count in sent.seconds.items()
                 if now - longest - 1 < second <= now + 1
             }
-            closed = sent.closed_until - now
-            wait = closed if 0 < closed <= longest else 0.0
             for allowed, period in self._limits:
                 wait = max(wait, _room_in(sent.seconds, allowed, period, now))
             if wait > 0:
@@ -98,6 +113,13 @@ class SharedRateLimit:
         fresh = self._path.with_suffix(".new")
         fresh.write_bytes(msgspec.json.encode(sent))
         fresh.replace(self._path)
+
+
+def _closed_until(sent: _Sent, now: float) -> float:
+    """End of the server's block; now where there is none."""
+    began, end = sent.closed
+    # One that seems to begin later is from before the clock was set back.
+    return end if began <= now + 1 and now < end else now
 
 
 def _room_in(seconds: dict[int, int], allowed: int, period: int, now: float) -> float:

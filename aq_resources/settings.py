@@ -9,12 +9,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
 from aq_resources.secrets import keep_secret
 from aq_science.units import EU_REFERENCE_C
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value().strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("holds characters that no key has: copy it again")
+    return SecretStr(value)
+
+
+# A key or token as it can be sent: one that cannot would stand in the error that says so.
+Credential = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class EnvironmentSettings(BaseSettings):

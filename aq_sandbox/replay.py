@@ -1,7 +1,7 @@
 """Recorded answers, served row by row exactly as they were recorded.
 
-A recording is a file `<station id>_fetched_<YYYY-MM>.json`: a whole answer {header, data}, or its
-bare `data` list, which is then served with an empty header.
+One of AirQino is a file `<station id>_fetched_<YYYY-MM>.json`: a whole answer {header, data}, or
+its bare `data` list, which is then served with an empty header.
 """
 
 import re
@@ -39,6 +39,12 @@ class Recording:
         """
         rows = [raw for moment, raw in self.rows if moment is None or start <= moment <= end]
         return msgspec.json.encode({"header": self.header, "data": rows})
+
+
+def folder_of(replay: Path, network: str) -> Path:
+    """Where a network's recordings lie: in its own folder below ``replay``, or in that itself."""
+    own = replay / network
+    return own if own.is_dir() else replay
 
 
 def recordings(folder: Path, fetched_by: str | None = None) -> dict[str, Path]:

@@ -16,6 +16,7 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.freshness import allowed_silence, newest_hour
+from aq_assets.run_partitions import partition_window
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import SettingsError, check_detail, step_failure_reason
 from aq_resources.platform import Platform
@@ -31,7 +32,6 @@ from aq_sensors.incidents import (
     RunFailed,
     RunSucceeded,
     decide_alerts,
-    partition_window,
 )
 from aq_sensors.shell import read_cursor, switched_on, within, write_cursor
 

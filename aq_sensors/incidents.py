@@ -388,25 +388,3 @@ def _moment(moment: datetime | None) -> str:
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= CAUSE_LENGTH else f"{text[: CAUSE_LENGTH - 1]}…"
-
-
-def partition_window(tags: Mapping[str, str]) -> Window | None:
-    """The window of a run's partitions (UTC days or hours) by its tags; None without any."""
-    first = tags.get("dagster/asset_partition_range_start")
-    last = tags.get("dagster/asset_partition_range_end")
-    if first is None or last is None:
-        first = last = tags.get("dagster/partition")
-    if first is None or last is None:
-        return None
-    try:
-        return Window(_of_key(first).start, _of_key(last).end)
-    except ValueError:
-        return None
-
-
-def _of_key(key: str) -> Window:
-    if len(key) == len("2024-03-01"):
-        day = date.fromisoformat(key)
-        return Window.of_days(day, day)
-    start = datetime.strptime(f"{key}+0000", "%Y-%m-%d-%H:%M%z")
-    return Window(start, start + HOUR)

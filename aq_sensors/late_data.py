@@ -10,15 +10,13 @@ import dagster as dg
 import msgspec
 
 from aq_assets.raw_pulls import PULLED_AT, UNANSWERED
+from aq_assets.run_partitions import partition_window
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_science.windows import DAY, midnight
 from aq_sensors.asks import Ask, Instant
 from aq_sensors.incidents import GivenUp
 from aq_sensors.shell import (
-    PARTITION,
-    RANGE_END,
-    RANGE_START,
     UNFINISHED,
     Jobs,
     Priority,
@@ -282,9 +280,6 @@ def busy_days(runs: Iterable[dg.DagsterRun], network: str) -> frozenset[date]:
     for run in runs:
         if run.job_name not in jobs and not assets & (run.asset_selection or frozenset()):
             continue
-        first = run.tags.get(RANGE_START) or run.tags.get(PARTITION)
-        last = run.tags.get(RANGE_END) or run.tags.get(PARTITION)
-        if first and last:
-            day, end = date.fromisoformat(first[:10]), date.fromisoformat(last[:10])
-            days |= {day + n * DAY for n in range((end - day).days + 1)}
+        if window := partition_window(run.tags):
+            days.update(window.dates)
     return frozenset(days)

@@ -6,10 +6,11 @@ from datetime import date, datetime
 
 import dagster as dg
 
+from aq_assets.run_partitions import partition_or_range
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_science.windows import DAY
-from aq_sensors.shell import RANGE_END, RANGE_START, Jobs, switched_on
+from aq_sensors.shell import Jobs, switched_on
 
 # After the day's last hours have come in, and apart from each other.
 SCORES_CRON = "10 2 * * *"
@@ -42,11 +43,9 @@ def build_nightly(platform: Platform, config: NetworkConfig, jobs: Jobs) -> dg.S
         if days is None:
             return dg.SkipReason("There is no finished day yet.")
         first, last = (day.isoformat() for day in days)
-        tags = {"network": config.name}
-        if first == last:
-            return dg.RunRequest(run_key=scheduled.isoformat(), partition_key=first, tags=tags)
-        tags |= {RANGE_START: first, RANGE_END: last}
-        return dg.RunRequest(run_key=scheduled.isoformat(), tags=tags)
+        key, tags = partition_or_range(first, last)
+        tags["network"] = config.name
+        return dg.RunRequest(run_key=scheduled.isoformat(), partition_key=key, tags=tags)
 
     return nightly
 

@@ -12,13 +12,11 @@ from typing import Any, TypeVar
 import dagster as dg
 import msgspec
 
+from aq_assets.run_partitions import partition_or_range
 from aq_resources.failures import TransientFailure
 from aq_resources.platform import Platform
 from aq_sensors.asks import Ask, Outcome
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
-PARTITION = "dagster/partition"
 RUN_KEY = "dagster/run_key"
 PRIORITY = "dagster/priority"
 WILL_RETRY = "dagster/will_retry"
@@ -71,13 +69,9 @@ class Priority(enum.IntEnum):
 
 def run_request(ask: Ask, network: str, priority: Priority = Priority.HOURLY) -> dg.RunRequest:
     """The run that an ask stands for: one run, however many partitions."""
-    tags = {"network": network, PRIORITY: str(int(priority))}
-    if ask.first == ask.last:
-        return dg.RunRequest(
-            run_key=ask.run_key, job_name=ask.job, partition_key=ask.first, tags=tags
-        )
-    tags |= {RANGE_START: ask.first, RANGE_END: ask.last}
-    return dg.RunRequest(run_key=ask.run_key, job_name=ask.job, tags=tags)
+    key, tags = partition_or_range(ask.first, ask.last)
+    tags |= {"network": network, PRIORITY: str(int(priority))}
+    return dg.RunRequest(run_key=ask.run_key, job_name=ask.job, partition_key=key, tags=tags)
 
 
 def requested(asks: Iterable[Ask], network: str, place: object, otherwise: str) -> dg.SensorResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -30,6 +31,22 @@ _LONG = ("integration", "faults", "browser", "platform")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, so that no core waits for the other at the end."""
     items.sort(key=lambda item: not any(name in item.path.parts for name in _LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder of their own, since processes that tests kill do not tidy up."""
+    # pytest's own folder is where it was: it outlives the session, to be looked at.
+    tmp_path_factory.getbasetemp()
+    with (
+        tempfile.TemporaryDirectory(prefix="aq-tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        # Postgres runs as another user where the tests run as root.
+        Path(folder).chmod(0o755)
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -263,9 +263,19 @@ class S3Server:
             ),
         )
 
-    def create_bucket(self, name: str) -> str:
+    def create_bucket(self, name: str, *, public: bool = False) -> str:
+        """A new bucket; a public one is listed and read by anybody."""
         with contextlib.closing(self.client()) as client:
             client.create_bucket(Bucket=name)
+            if public:
+                allowed = {
+                    "Effect": "Allow",
+                    "Principal": "*",
+                    "Action": ["s3:GetObject", "s3:ListBucket"],
+                    "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"],
+                }
+                policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+                client.put_bucket_policy(Bucket=name, Policy=policy)
         return name
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,9 @@ from aq_resources.http import BrokenAnswer, RefusedRequest
 from aq_resources.raw_pulls import RawAnswer
 from aq_science.readings import VERSION_SCHEMA
 from aq_science.windows import Window
+
+# Records that are turned into a frame at once.
+BATCH_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,16 @@ def kept_pull(
     window: Window,
     now: Callable[[], datetime],
     ask: Callable[[], httpx.Response],
+    strike: Callable[[str], str] = str,
 ) -> Pull:
-    """Outcome of ``ask``: what the network answered is kept as it came, good or not."""
+    """Outcome of ``ask``: what the network answered is kept as it came, good or not.
+
+    ``strike`` takes out of a body the secrets that a server may repeat.
+    """
 
     def keep(response: httpx.Response) -> RawAnswer:
         asked = (window.start, window.end)
-        return RawAnswer(url, params, asked, now(), response.status_code, response.text)
+        return RawAnswer(url, params, asked, now(), response.status_code, strike(response.text))
 
     try:
         return Pull(subject, keep(ask()))
@@ -99,6 +106,40 @@ class Parsed:
         return cls(VERSION_SCHEMA.to_frame(), Problems())
 
 
+class Batch(Protocol):
+    """Records of many answers, column by column: polars costs by the call more than by the row."""
+
+    @property
+    def stamps(self) -> Sized:
+        """One a record taken."""
+
+    def add(self, answer: RawAnswer) -> None:
+        """Take an answer's records, or note why there are none."""
+
+    def versions(self) -> pl.DataFrame:
+        """Everything added, as versions (`VERSION_SCHEMA`)."""
+
+
+def parse_in_batches(
+    answers: Iterable[RawAnswer], new_batch: Callable[[Problems, set[str]], Batch]
+) -> Parsed:
+    """Every answer read, some `BATCH_ROWS` records at a time.
+
+    ``new_batch`` takes the problems and the unreadable stations that all batches share.
+    """
+    problems = Problems()
+    unreadable: set[str] = set()
+    versions = [VERSION_SCHEMA.to_frame()]
+    batch = new_batch(problems, unreadable)
+    for answer in answers:
+        batch.add(answer)
+        if len(batch.stamps) >= BATCH_ROWS:
+            versions.append(batch.versions())
+            batch = new_batch(problems, unreadable)
+    versions.append(batch.versions())
+    return Parsed(pl.concat(versions), problems, tuple(sorted(unreadable)))
+
+
 @dataclass(frozen=True)
 class Station:
     """One station as its network describes it; None where the network does not say."""
@@ -120,6 +161,25 @@ class StationList:
 
     stations: tuple[Station, ...]
     failures: dict[str, TransientFailure | PermanentFailure]
+
+
+class FewInTurn:
+    """Which few of many to ask for the newest hour: the freshest of last time, others in turn.
+
+    A silent one among many must not hide that the others go on.
+    """
+
+    def __init__(self, few: int) -> None:
+        self._few = few
+        self._next = 0
+        self.freshest: str | None = None
+
+    def choose(self, names: Sequence[str]) -> list[str]:
+        """Some of ``names``, which must not be empty."""
+        turn = [names[(self._next + n) % len(names)] for n in range(self._few)]
+        self._next = (self._next + self._few - 1) % len(names)
+        preferred = [name for name in names if name == self.freshest]
+        return list(dict.fromkeys([*preferred, *turn]))[: self._few]
 
 
 class NetworkClient(Protocol):
@@ -154,5 +214,8 @@ class NetworkClient(Protocol):
 class DimensionClient(Protocol):
     """A client whose module names ``DIMENSIONS``: tables of the network beside its stations."""
 
-    def dimension(self, name: str) -> list[dict[str, Any]]:
-        """Rows of one of them. Raises `TransientFailure` or `PermanentFailure`."""
+    def dimension(self, name: str) -> list[dict[str, Any]] | None:
+        """Rows of one of them; None where the network shows them to others alone.
+
+        Raises `TransientFailure` or `PermanentFailure`.
+        """

@@ -22,15 +22,17 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
-from aq_resources.http import HttpClient, concurrently
+from aq_resources.http import HttpClient, broken_json, concurrently
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks._client import (
+    FewInTurn,
     Parsed,
     Problems,
     Pull,
     Station,
     StationList,
     kept_pull,
+    parse_in_batches,
 )
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.secrets import keep_token
@@ -51,8 +53,6 @@ CATALOGUE_TIMEOUT_SECONDS = 10.0
 NEWEST_WITHIN = timedelta(hours=12)
 NEWEST_STATIONS = 3
 NEWEST_TIMEOUT_SECONDS = 8.0
-# Rows that are turned into a frame at once.
-BATCH_ROWS = 200_000
 # Refresh a token this long before it ends, so that it cannot end on the way.
 TOKEN_MARGIN_SECONDS = 30.0
 _CHECK_LOGIN = (
@@ -158,8 +158,7 @@ class AirQinoClient:
             auth=auth,
             explain=lambda response: _explain(response, logged_in=auth is not None),
         )
-        self._asked_last = 0
-        self._freshest: str | None = None
+        self._few = FewInTurn(NEWEST_STATIONS)
 
         # A convenience on another host: asked once, without the login, and not waited for.
         self._catalogue_http = HttpClient(
@@ -178,7 +177,7 @@ class AirQinoClient:
     def newest_hour(self) -> datetime | None:
         """By a few stations: the one that had the newest hour last time, then others in turn."""
         now = self._now()
-        asked = self._some_stations()
+        asked = self._few.choose(self._stations)
         pulls = list(
             concurrently(
                 lambda station: self._pull_station(
@@ -196,19 +195,9 @@ class AirQinoClient:
         newest = versions.sort("hour", "station_id").tail(1)
         if newest.is_empty():
             return None
-        self._freshest = newest["station_id"][0]
+        self._few.freshest = newest["station_id"][0]
         hour: datetime = newest["hour"][0]
         return hour
-
-    def _some_stations(self) -> list[str]:
-        """A silent station among many must not hide that the others go on."""
-        turn = [
-            self._stations[(self._asked_last + n) % len(self._stations)]
-            for n in range(NEWEST_STATIONS)
-        ]
-        self._asked_last = (self._asked_last + NEWEST_STATIONS - 1) % len(self._stations)
-        preferred = [self._freshest] if self._freshest else []
-        return list(dict.fromkeys([*preferred, *turn]))[:NEWEST_STATIONS]
 
     def stations(self) -> StationList:
         """Stations by the catalogue where it can be reached, else by an answer's header."""
@@ -227,17 +216,7 @@ class AirQinoClient:
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
-        problems = Problems()
-        unreadable: set[str] = set()
-        versions = [VERSION_SCHEMA.to_frame()]
-        batch = _Batch(problems, unreadable)
-        for answer in answers:
-            batch.add(answer)
-            if len(batch.stamps) >= BATCH_ROWS:
-                versions.append(batch.versions())
-                batch = _Batch(problems, unreadable)
-        versions.append(batch.versions())
-        return Parsed(pl.concat(versions), problems, tuple(sorted(unreadable)))
+        return parse_in_batches(answers, _Batch)
 
     def close(self) -> None:
         for http in (self._http, self._newest_http, self._catalogue_http):
@@ -255,14 +234,14 @@ class AirQinoClient:
             params,
             window,
             self._now,
-            lambda: (http or self._http).get(url, params, _what_is_wrong),
+            lambda: (http or self._http).get(url, params, broken_json),
         )
 
     def _catalogue(self) -> dict[str, dict[str, Any]]:
         if self._catalogue_url is None:
             return {}
         try:
-            rows = self._catalogue_http.get(self._catalogue_url, None, _what_is_wrong).json()
+            rows = self._catalogue_http.get(self._catalogue_url, None, broken_json).json()
         except (TransientFailure, PermanentFailure):
             # The header of an answer describes the station well enough.
             return {}
@@ -283,18 +262,6 @@ def _explain(response: httpx.Response, *, logged_in: bool) -> str:
         station = response.url.path.rsplit("/", 1)[-1]
         return f"AirQino knows no station {station!r}: correct networks.airqino.stations."
     return ""
-
-
-def _what_is_wrong(response: httpx.Response) -> str | None:
-    """Only what asking again may mend: a whole body with bad records is kept and counted."""
-    try:
-        msgspec.json.decode(response.content, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
-        start = response.text.lstrip()[:40]
-        if start.startswith("<"):
-            return f"HTML instead of JSON ({start!r}…)"
-        return f"not whole JSON ({error})" if start else "an empty body"
-    return None
 
 
 def _describe(station: str, answer: RawAnswer, listed: dict[str, Any] | None) -> Station:
@@ -334,7 +301,7 @@ def _number(value: object) -> float | None:
 
 @dataclass
 class _Batch:
-    """Rows of many answers, column by column: polars costs by the call more than by the row."""
+    """Rows of many answers, column by column."""
 
     problems: Problems
     unreadable: set[str]

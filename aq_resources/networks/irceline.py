@@ -29,7 +29,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from aq_resources.failures import PermanentFailure, TransientFailure
-from aq_resources.http import HttpClient, RefusedRequest, concurrently
+from aq_resources.http import HttpClient, RefusedRequest, broken_json, concurrently
 from aq_resources.network_settings import Area, NetworkConfig
 from aq_resources.networks._client import (
     Parsed,
@@ -38,6 +38,7 @@ from aq_resources.networks._client import (
     Station,
     StationList,
     kept_pull,
+    parse_in_batches,
 )
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import EnvironmentSettings, Settings
@@ -62,10 +63,7 @@ NEWEST_TIMEOUT_SECONDS = 8.0
 # questions its search may cost.
 _SPLIT_ON = frozenset({400, 404, 500})
 SPLIT_REQUESTS = 64
-# Rows that are turned into a frame at once.
-BATCH_ROWS = 200_000
 MISSING_BELOW = -99.9
-EARTH_KM = 6371.0088
 _HOUR_MS = 3_600_000
 _LAST_MS = 4_102_444_800_000  # 2100-01-01
 _ASKED = "%Y-%m-%dT%H:%M:%SZ"
@@ -240,17 +238,8 @@ class IrcelineClient:
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
-        problems = Problems()
-        unreadable: set[str] = set()
-        versions = [VERSION_SCHEMA.to_frame()]
-        batch = _Batch(problems, unreadable)
-        for answer in answers:
-            batch.add(answer)
-            if len(batch.stamps) >= BATCH_ROWS:
-                versions.append(batch.versions())
-                batch = _Batch(problems, unreadable)
-        versions.append(batch.versions())
-        return Parsed(one_series(pl.concat(versions)), problems, tuple(sorted(unreadable)))
+        parsed = parse_in_batches(answers, _Batch)
+        return replace(parsed, versions=one_series(parsed.versions))
 
     def close(self) -> None:
         for http in (self._http, self._newest_http):
@@ -302,7 +291,7 @@ class IrcelineClient:
             params,
             window,
             self._now,
-            lambda: http.post(url, body, _what_is_wrong),
+            lambda: http.post(url, body, broken_json),
         )
 
     def _wanted(
@@ -365,7 +354,7 @@ class IrcelineClient:
         return [placed(one) for one in listed]
 
     def _get(self, http: HttpClient, path: str, params: dict[str, str]) -> Any:
-        return msgspec.json.decode(http.get(f"{self._url}/{path}", params, _what_is_wrong).content)
+        return msgspec.json.decode(http.get(f"{self._url}/{path}", params, broken_json).content)
 
 
 def batches(series: Sequence[ListedSeries], window: Window) -> Iterator[Sequence[ListedSeries]]:
@@ -427,7 +416,7 @@ def one_series(versions: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass
 class _Batch:
-    """Points of many answers, column by column: polars costs by the call more than by the row."""
+    """Points of many answers, column by column."""
 
     problems: Problems
     unreadable: set[str]
@@ -664,11 +653,7 @@ def _position(feature: Any) -> tuple[float | None, float | None]:
 def _within(one: ListedSeries, area: Area) -> bool:
     if one.latitude is None or one.longitude is None:
         return False
-    here, there = math.radians(one.latitude), math.radians(area.latitude)
-    east = math.radians(one.longitude - area.longitude)
-    half = math.sin((here - there) / 2) ** 2
-    half += math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
-    return 2 * EARTH_KM * math.asin(math.sqrt(half)) <= area.radius_km
+    return area.km_to(one.latitude, one.longitude) <= area.radius_km
 
 
 def _entries(decoded: Any) -> list[Any]:
@@ -719,15 +704,3 @@ def _reason(response: httpx.Response) -> str:
         return ""
     told = _text(_at(said, "userMessage")) or _text(_at(said, "reason"))
     return f"It says: {told[:200]}" if told else ""
-
-
-def _what_is_wrong(response: httpx.Response) -> str | None:
-    """Only what asking again may mend: a whole body with bad records is kept and counted."""
-    try:
-        msgspec.json.decode(response.content, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
-        start = response.text.lstrip()[:40]
-        if start.startswith("<"):
-            return f"HTML instead of JSON ({start!r}…)"
-        return f"not whole JSON ({error})" if start else "an empty body"
-    return None

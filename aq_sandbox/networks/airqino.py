@@ -7,6 +7,7 @@ headers of the readings contradict.
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from aq_sandbox.config import SandboxConfig
 from aq_sandbox.generator import FIELDS, Readings, station_hours
 from aq_sandbox.keycloak import TokenDesk
 from aq_sandbox.noise import chance
-from aq_sandbox.replay import read_recording, recordings
+from aq_sandbox.replay import folder_of, read_recording, recordings
 from aq_sandbox.state import Sandbox
 from aq_sandbox.stations import Station, is_known, station, station_ids
 
@@ -90,7 +91,7 @@ class _AirQino:
             return JSONResponse({"error": "dates must be written YYYYmmdd-HHMM"}, 400)
         config = self._sandbox.config
         if config.replay is not None:
-            recording = recordings(config.replay, config.fetched_by).get(station_id)
+            recording = self._recordings(config.replay).get(station_id)
             body = None if recording is None else read_recording(recording).answer(start, end)
         elif is_known(station_id, config.stations):
             body = generated_answer(station_id, start, end, config.seed, now)
@@ -110,8 +111,11 @@ class _AirQino:
         if config.replay is None:
             ids = station_ids(config.stations)
         else:
-            ids = list(recordings(config.replay, config.fetched_by))
+            ids = list(self._recordings(config.replay))
         return [station(station_id) for station_id in ids]
+
+    def _recordings(self, replay: Path) -> dict[str, Path]:
+        return recordings(folder_of(replay, "airqino"), self._sandbox.config.fetched_by)
 
 
 def _window(request: Request, now: datetime) -> tuple[datetime, datetime]:

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from aq_sandbox.config import SandboxConfig
 from aq_sandbox.generator import SENTINEL, station_hours
 from aq_sandbox.noise import chance
+from aq_sandbox.replay import folder_of
 from aq_sandbox.state import Sandbox
 
 TOKEN = "sandbox-airqo-token"
@@ -188,16 +189,7 @@ class _AirQo:
                 "code": "NOT_FOUND",
             }
             return JSONResponse(body, 404)
-        page = rows[place : place + DOWNLOAD_PAGE]
-        more = place + len(page) < len(rows)
-        following = base64.b64encode(str(place + len(page)).encode()).decode() if more else None
-        answer = {
-            "status": "success",
-            "message": "Data downloaded successfully",
-            "data": page,
-            "metadata": {"total_count": len(rows), "has_more": more, "next": following},
-        }
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return _download_page(rows, place)
 
     async def metadata(self, request: Request) -> Response:
         refusal = self._refusal(request)
@@ -260,6 +252,8 @@ class _AirQo:
         """Devices of a device, site, grid or cohort; None for an id that is unknown."""
         if (kind, given) in (("cohorts", COHORT), ("grids", GRID)):
             return self._devices()
+        if kind == "cohorts" and (folder := self._sandbox.config.replay) is not None:
+            return _recorded(folder).cohorts.get(given)
         known = {"devices": device_id, "sites": site_id}.get(kind)
         return next(
             ((name,) for name in self._devices() if known is not None and known(name) == given),
@@ -283,10 +277,11 @@ class _AirQo:
 
 @dataclass(frozen=True)
 class _Recording:
-    """Bodies of a folder, each newest first: v2's records, and the download's rows."""
+    """Bodies of a folder, each newest first: v2's records, the download's rows, and its cohorts."""
 
     measurements: tuple[dict[str, Any], ...]
     rows: tuple[dict[str, Any], ...]
+    cohorts: dict[str, tuple[str, ...]]
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -301,20 +296,20 @@ def _recorded(folder: Path) -> _Recording:
     """
 
     def newest(pattern: str) -> dict[str, Any]:
-        paths = sorted(folder.glob(pattern))
+        paths = sorted(folder_of(folder, "airqo").glob(pattern))
         body: dict[str, Any] = msgspec.json.decode(paths[-1].read_bytes()) if paths else {}
         return body
 
     records = newest("measurements_v2_*.json").get("measurements", [])
-    rows = [
-        row
-        for cohort in newest("analytics_fetch*.json").get("cohorts", [])
-        for device in cohort["devices"]
-        for row in device["data"]
-    ]
+    cohorts = newest("analytics_fetch*.json").get("cohorts", [])
+    rows = [row for cohort in cohorts for device in cohort["devices"] for row in device["data"]]
     return _Recording(
         tuple(sorted(records, key=lambda record: record["time"], reverse=True)),
         tuple(sorted(rows, key=lambda row: row["datetime"], reverse=True)),
+        {
+            cohort["_id"]: tuple(device["name"] for device in cohort["devices"])
+            for cohort in cohorts
+        },
     )
 
 
@@ -438,6 +433,19 @@ def _page(
         "measurements": records[skip : skip + limit],
     }
     return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def _download_page(rows: tuple[dict[str, Any], ...], place: int) -> Response:
+    page = rows[place : place + DOWNLOAD_PAGE]
+    more = place + len(page) < len(rows)
+    following = base64.b64encode(str(place + len(page)).encode()).decode() if more else None
+    answer = {
+        "status": "success",
+        "message": "Data downloaded successfully",
+        "data": page,
+        "metadata": {"total_count": len(rows), "has_more": more, "next": following},
+    }
+    return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 def _meta(total: int, skip: int, limit: int) -> dict[str, object]:

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from aq_sandbox.config import SandboxConfig
 from aq_sandbox.generator import station_hours
 from aq_sandbox.noise import chance, stream, uniform
+from aq_sandbox.replay import folder_of
 from aq_sandbox.state import Sandbox
 
 _BASE = "/sos/api/v1"
@@ -392,8 +393,8 @@ class _Recorded:
 
 
 def _recorded(folder: Path) -> _Recorded:
-    """The recordings in ``<folder>/irceline``; read once for as long as no file is changed."""
-    paths = sorted((folder / "irceline").glob("*.json"))
+    """The recordings of a folder; read once for as long as no file is changed."""
+    paths = sorted(folder_of(folder, "irceline").glob("*.json"))
     return _read(tuple((path, path.stat().st_mtime_ns) for path in paths))
 
 
@@ -405,7 +406,7 @@ def _read(files: tuple[tuple[Path, int], ...]) -> _Recorded:
     for path, _ in files:
         content = json.loads(path.read_bytes())
         for feature in content if isinstance(content, list) else [content]:
-            if "geometry" in feature:
+            if isinstance(feature, dict) and "geometry" in feature:
                 own = feature["properties"]
                 stations[own["id"]] = {**feature, "properties": {**own}}
                 for series_id, parameters in own.get("timeseries", {}).items():
@@ -419,7 +420,11 @@ def _read(files: tuple[tuple[Path, int], ...]) -> _Recorded:
                         "parameters": parameters,
                     }
         if isinstance(content, dict) and "geometry" not in content:
-            values |= {name: entry["values"] for name, entry in content.items()}
+            values |= {
+                name: entry["values"]
+                for name, entry in content.items()
+                if isinstance(entry, dict) and "values" in entry
+            }
     # A series that is listed and was never recorded has no points.
     values |= {name: [] for name in series if name not in values}
     return _Recorded(list(stations.values()), list(series.values()), values)

@@ -6,7 +6,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aq_assets.checks import run_window
 from aq_assets.common import OWNER, daily_partitions, hourly_partitions, table_metadata
 from aq_platform.definitions import build_defs
 from aq_resources.network_settings import NetworkConfig
@@ -20,8 +19,7 @@ from aq_resources.tables import (
     STATIONS,
     sql_type,
 )
-from aq_science.windows import Window
-from tests.factories import MIDNIGHT, hourly, utc
+from tests.factories import MIDNIGHT, hourly
 
 CONFIG = NetworkConfig(name="airqino", start_date=date(2024, 3, 1), stations=("283164601",))
 CHAIN = {"stations", "raw_pulls", "hourly_readings", "daily_averages"}
@@ -195,28 +193,6 @@ def test_checks_on_hourly_readings_block_and_the_others_tell(
         assert asset == "hourly_readings" or not any(blocks for _, blocks in checks)
     told = {"raw_pulls", "daily_averages", "forecasts", "forecast_scores"}
     assert told <= blocking.keys()
-
-
-@pytest.mark.parametrize(
-    ("tags", "window"),
-    [
-        pytest.param({}, None, id="none"),
-        pytest.param(
-            {"dagster/partition": "2024-03-02"}, Window(utc(2024, 3, 2), utc(2024, 3, 3)), id="day"
-        ),
-        pytest.param(
-            {
-                "dagster/asset_partition_range_start": "2024-03-02",
-                "dagster/asset_partition_range_end": "2024-03-04",
-            },
-            Window(utc(2024, 3, 2), utc(2024, 3, 5)),
-            id="range",
-        ),
-        pytest.param({"dagster/asset_partition_range_start": "2024-03-02"}, None, id="half"),
-    ],
-)
-def test_checks_look_at_the_days_of_the_run(tags: dict[str, str], window: Window | None) -> None:
-    assert run_window(tags, daily_partitions(CONFIG)) == window
 
 
 def test_table_in_the_ui_shows_the_first_rows_with_their_types() -> None:

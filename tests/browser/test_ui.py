@@ -11,8 +11,8 @@ from tests.browser.conftest import Ui
 from tests.platform.conftest import days_ago
 from tests.platform.test_up import BACKFILL, CHAIN, RUN
 
-RUN_SECONDS = 90.0
-BACKFILL_SECONDS = 180.0
+RUN_SECONDS = 180.0
+BACKFILL_SECONDS = 300.0
 
 RUN_AND_TAGS = """query ($id: ID!) {
   runOrError(runId: $id) { ... on Run { status tags { key value } } } }"""

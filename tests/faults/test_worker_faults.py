@@ -203,7 +203,7 @@ def test_a_daemon_killed_amid_a_run_ends_aq_up_and_the_next_one_goes_on(
         daemon.kill()
         # Whoever supervises it is to start it again.
         assert platform.running.process.wait(60) == 1
-        platform.running.wait_for("The daemon ended by itself", 5)
+        platform.running.wait_for("The daemon ended by itself", 30)
     with up(bench.installation) as platform:
         for run_id in runs:
             wait_until(lambda run_id=run_id: bench.succeeded(run_id), RUN_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -20,11 +21,14 @@ from aq_resources.http import BrokenAnswer
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import create_client, known_networks, network_title
 from aq_resources.networks._client import Pull
-from aq_resources.networks.airqo import DOWNLOAD, MEASUREMENTS, AirQoClient
+from aq_resources.networks.airqo import AirQoClient
+from aq_resources.networks.airqo import client as airqo_client
+from aq_resources.networks.airqo.bodies import DOWNLOAD, MEASUREMENTS
 from aq_resources.settings import Settings
 from aq_sandbox.networks import airqo as sandbox_airqo
 from aq_sandbox.networks.airqo import COHORT, GRID, device_id, device_name, site_id
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from aq_science.readings import fold_versions
 from aq_science.windows import DAY, Window
 
 NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
@@ -73,7 +77,7 @@ def make(
             client = create_client(entry, Settings(), lambda: NOW)
             assert isinstance(client, AirQoClient)
             stack.callback(client.close)
-            for http in (client._http, client._download_http):
+            for http in (client._api.http, client._api.download_http):
                 http._retrying.sleep = lambda seconds: None
             return client
 
@@ -198,21 +202,26 @@ def page_without_meta(
     return sandbox_airqo.JSONResponse(body)
 
 
-def test_a_page_exactly_full_is_followed_by_the_next(
-    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", [30, 80, 100, 300, 1000])
+@pytest.mark.parametrize("says", ["all", "more room"])
+def test_a_page_at_the_cap_is_followed_by_the_next_whatever_is_said(
+    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch, page: int, says: str
 ) -> None:
-    """Even where the counts say that it was the last: they are capped in the older interface."""
-    monkeypatch.setattr(sandbox_airqo, "PAGE", 1000)
-    honest = sandbox_airqo._meta
-    monkeypatch.setattr(
-        sandbox_airqo, "_meta", lambda total, *rest: honest(min(total, 1000), *rest)
-    )
-    client = make()
-    pulls = sound(list(client.pull(WEEK)))
-    assert pm25(readings(client, pulls)) == published(WEEK)
+    """Every page says that it was all there is, and that it had room for more."""
+
+    def untrue(total: int, skip: int, limit: int) -> dict[str, object]:
+        seen = min(total, skip + limit)
+        return {"total": seen, "limit": limit if says == "all" else 5000, "pages": 1}
+
+    monkeypatch.setattr(sandbox_airqo, "PAGE", page)
+    monkeypatch.setattr(sandbox_airqo, "_meta", untrue)
+    pulls = sound(list(make().pull(WEEK)))
+    assert pm25(readings(make(), pulls)) == published(WEEK)
 
 
-def test_a_month_beyond_every_cap_arrives_whole(airqo: RunningSandbox, make: Make) -> None:
+def test_a_month_beyond_every_cap_arrives_whole_by_the_download(
+    airqo: RunningSandbox, make: Make
+) -> None:
     client = make()
     pulls = sound(list(client.pull(JANUARY)))
     expected = published(JANUARY)
@@ -221,14 +230,49 @@ def test_a_month_beyond_every_cap_arrives_whole(airqo: RunningSandbox, make: Mak
     assert len({(p.answer.url, *p.answer.params.items()) for p in pulls if p.answer}) == len(pulls)
 
 
-def test_a_download_at_the_cap_without_a_cursor_is_no_whole_answer(
+def test_a_month_beyond_every_cap_arrives_whole_by_the_measurements(
+    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airqo_client, "RECENT_DAYS", 31)
+    monkeypatch.setattr(sandbox_airqo, "PAGE", 1000)
+    client = make()
+    month = Window.of_days(date(2025, 5, 19), date(2025, 6, 17))
+    pulls = sound(list(client.pull(month)))
+    expected = published(month)
+    assert len(expected) > 7000
+    assert pm25(readings(client, pulls)) == expected
+    assert DOWNLOAD not in paths(airqo)
+    assert len(pulls) == -(-len(rows_of(month, DEVICES)) // 1000)
+
+
+@pytest.mark.parametrize("cap", [1000, 2000])
+@pytest.mark.parametrize("says", ["all", "nothing"])
+def test_a_download_at_the_cap_without_a_cursor_is_asked_for_in_halves(
+    airqo: RunningSandbox, make: Make, monkeypatch: pytest.MonkeyPatch, cap: int, says: str
+) -> None:
+    def cut(rows: tuple[dict[str, Any], ...], _: int) -> Any:
+        page = rows[:cap]
+        state = {"metadata": {"total_count": len(page), "has_more": False, "next": None}}
+        body = {"status": "success", "data": page, **(state if says == "all" else {})}
+        return sandbox_airqo.JSONResponse(body)
+
+    monkeypatch.setattr(sandbox_airqo, "_download_page", cut)
+    client = make()
+    pulls = sound(list(client.pull(JANUARY)))
+    assert pm25(readings(client, pulls)) == published(JANUARY)
+    assert len({(p.answer.url, *p.answer.params.items()) for p in pulls if p.answer}) == len(pulls)
+
+
+def test_a_download_that_is_always_full_ends_with_a_reason(
     airqo: RunningSandbox, make: Make
 ) -> None:
     rows = list(rows_of(JANUARY, DEVICES)[:1000])
     airqo.set_answer("download", json.dumps({"status": "success", "data": rows}))
-    [pull] = make().pull(JANUARY)
-    assert isinstance(pull.failure, TransientFailure)
-    assert "1000 records and no word whether that is all" in pull.failure.message
+    pulls = list(make().pull(JANUARY))
+    failures = [pull.failure for pull in pulls if pull.failure]
+    assert len(pulls) < 40
+    assert all(isinstance(failure, TransientFailure) for failure in failures)
+    assert "without a way to the others" in str(failures[0])
     airqo.set_answer("download", json.dumps({"status": "success", "data": rows[:999]}))
     [pull] = make().pull(JANUARY)
     assert pull.failure is None
@@ -249,11 +293,11 @@ def test_paging_that_goes_nowhere_ends_with_a_reason(
     assert said in str(pulls[-1].failure.message if pulls[-1].failure else None)
 
 
-@pytest.mark.parametrize("cursor", ["again", None])
+@pytest.mark.parametrize(("more", "cursor"), [(True, "again"), (False, "again"), (True, None)])
 def test_a_cursor_that_goes_nowhere_ends_with_a_reason(
-    airqo: RunningSandbox, make: Make, cursor: str | None
+    airqo: RunningSandbox, make: Make, more: bool, cursor: str | None
 ) -> None:
-    state = {"has_more": True, "next": cursor}
+    state = {"has_more": more, "next": cursor}
     body = {"status": "success", "data": [{"device_name": "x"}], "metadata": state}
     airqo.set_answer("download", json.dumps(body))
     pulls = list(make().pull(JANUARY))
@@ -274,36 +318,52 @@ def test_what_is_asked_is_kept_without_secrets(airqo: RunningSandbox, make: Make
 # ------------------------------------------------------------------------------------ replay
 
 
-@pytest.mark.parametrize(
-    ("now", "first", "last", "hours"),
-    [
-        (datetime(2024, 8, 12, 12, tzinfo=UTC), date(2024, 8, 6), date(2024, 8, 12), 179),
-        (datetime(2026, 3, 10, tzinfo=UTC), date(2026, 2, 10), date(2026, 2, 22), 1418),
-    ],
-    ids=["measurements", "download"],
-)
-def test_recorded_bodies_come_through_page_by_page(
-    make: Make,
-    real_data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    now: datetime,
-    first: date,
-    last: date,
-    hours: int,
-) -> None:
+YAOUNDE = "6981ab03fcc8e8001510aedf"
+
+
+def replayed(client: AirQoClient, folder: Path, now: datetime, *days: date) -> list[Pull]:
+    """What ``client`` pulls of the days from a sandbox that replays ``folder``."""
+    with running_sandbox(SandboxConfig(replay=folder, now=now)) as recorded:
+        client._api.url = recorded.url
+        client._now = client._api._now = lambda: now
+        return sound(list(client.pull(Window.of_days(*days))))
+
+
+def test_recorded_measurements_come_through_page_by_page(make: Make, real_data: Path) -> None:
     client = make()
-    with running_sandbox(SandboxConfig(replay=real_data / "airqo", now=now)) as recorded:
-        client._url = recorded.url
-        client._now = lambda: now
-        pulls = sound(list(client.pull(Window.of_days(first, last))))
-        frame = readings(client, pulls)
-    found = pm25(frame)
-    assert len(found) == hours
-    if hours == 1418:
-        assert ("airqo-g5172", "2026-02-18 19:00:00Z", 12.36) in found
-    else:
-        assert len(pulls) == 3
-        assert ("aq_52", "2024-08-12 10:00:00Z", 13.27140000000002) in found
+    now = datetime(2024, 8, 12, 12, tzinfo=UTC)
+    pulls = replayed(client, real_data, now, date(2024, 8, 6), date(2024, 8, 12))
+    # 180 records in pages of 80; one lies before the week.
+    assert len(pulls) == 3
+    found = pm25(readings(client, pulls))
+    assert len(found) == 179
+    assert ("aq_52", "2024-08-12 10:00:00Z", 13.27140000000002) in found
+
+
+def test_a_recorded_download_fetched_twice_gives_the_cohorts_mean_and_the_revisions(
+    make: Make, real_data: Path, tmp_path: Path
+) -> None:
+    """AirQo's own mean of that hour, 39.34, counts three of its four devices twice."""
+    yaounde, everything = make(f"cohort:{YAOUNDE}"), make()
+    versions = []
+    # More than a week later, so that every day comes by the download.
+    for name, now in (
+        ("analytics_fetch1", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("analytics_fetch2", datetime(2026, 3, 6, 15, tzinfo=UTC)),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.json").symlink_to(real_data / "airqo" / f"{name}.json")
+        pulls = replayed(everything, folder, now, date(2026, 2, 10), date(2026, 2, 22))
+        versions.append(everything.parse(pull.answer for pull in pulls if pull.answer).versions)
+        hour = readings(
+            yaounde, replayed(yaounde, folder, now, date(2026, 2, 18), date(2026, 2, 18))
+        ).filter(parameter="pm25", hour=datetime(2026, 2, 18, 19, tzinfo=UTC))
+        assert len(hour) == 4
+        assert hour["value_native"].mean() == pytest.approx(42.8425, abs=1e-9)
+    folded = fold_versions(pl.concat(versions)).filter(parameter="pm25")
+    assert len(folded) == 1418
+    assert Counter(folded["revision"]) == {0: 1387, 1: 31}
 
 
 # ------------------------------------------------------------------------------- newest hour
@@ -503,13 +563,14 @@ def test_the_limit_of_historical_calls_is_kept_and_never_met(
         moment[0] += seconds
 
     for client in clients:
-        client.plan._clock = lambda: moment[0]
-        client.plan._sleep = sleep
+        client._api.limit._now = lambda: moment[0]
+        client._api.limit._sleep = sleep
     for client in clients:
         pulls = sound(list(client.pull(JANUARY)))
         assert len(pulls) == 5
-    # Ten calls: the fourth, seventh and tenth wait for the minute of the first, and so on.
-    assert waits == [60.0, 60.0, 60.0]
+    # Ten calls: the fourth, seventh and tenth wait for the minute of the first, and so on, counted
+    # by whole seconds.
+    assert waits == [61.0, 61.0, 61.0]
     assert paths(airqo).count(DOWNLOAD) == 10
 
 
@@ -525,8 +586,11 @@ def test_a_block_is_handed_on_and_nobody_asks_meanwhile(
     assert asked == 1
     [pull] = second.pull(JUNE_17)
     assert isinstance(pull.failure, TransientFailure)
-    assert "allows no call" in pull.failure.message
-    assert pull.failure.retry_after == pytest.approx(900, abs=5)
+    assert "limit of requests (6000 in 60 s) is used up for" in pull.failure.message
+    assert pull.failure.retry_after is not None
+    assert 800 < pull.failure.retry_after <= 900
+    with pytest.raises(TransientFailure, match="is used up for"):
+        second.newest_hour()
     assert not any("measurements" in path for path in paths(airqo))
 
 
@@ -601,3 +665,24 @@ def test_the_token_shows_nowhere(
     )
     everything = "\n".join([*map(repr, shown), caplog.text])
     assert "MARKED" not in everything
+
+
+@pytest.mark.parametrize("secret", ["marked\nsecret", "märked-secret", "marked\x7fsecret"])
+@pytest.mark.parametrize("name", ["AQ_AIRQO_TOKEN", "AQ_AIRQO_CLIENT_SECRET"])
+def test_a_secret_that_cannot_be_sent_is_not_shown(make: Make, name: str, secret: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: .*holds characters") as error:
+        make(**{name: secret})
+    assert "ked" not in str(error.value)
+
+
+def test_no_secret_follows_to_another_host(airqo: RunningSandbox, make: Make) -> None:
+    api = make(AQ_AIRQO_CLIENT_SECRET=" MARKED-secret\n")._api
+    [prepare] = api.http._client.event_hooks["request"]
+    home = f"{airqo.url}{MEASUREMENTS}/recent"
+    for url, sent in ((home, True), (home.replace("http", "https"), False), ("http://x/", False)):
+        request = httpx.Request("GET", url, headers={"X-Client-Secret": "MARKED-secret"})
+        prepare(request)
+        assert (request.headers.get("X-Client-Secret") == "MARKED-secret") is sent
+    with running_sandbox(SandboxConfig(now=NOW)) as other:
+        answer = api.http._client.get(f"{other.url}{MEASUREMENTS}/recent")
+        assert "X-Client-Secret" not in answer.request.headers

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import create_client
 from aq_resources.networks._client import Parsed
-from aq_resources.networks.airqo import DOWNLOAD, FIELDS, MEASUREMENTS, AirQoClient, position
-from aq_resources.networks.airqo import error_kind as kind_of
+from aq_resources.networks.airqo import AirQoClient
+from aq_resources.networks.airqo.bodies import DOWNLOAD, MEASUREMENTS, position
+from aq_resources.networks.airqo.bodies import error_kind as kind_of
+from aq_resources.networks.airqo.parse import FIELDS
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
 from aq_science.readings import VERSION_SCHEMA, fold_versions, hourly_readings

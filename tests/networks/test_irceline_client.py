@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,7 +27,7 @@ from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from aq_science.readings import fold_versions
 from aq_science.windows import DAY, HOUR, Window
 from tests.networks.conftest import NOW
-from tests.networks.irceline_bench import BELGIUM, DATA, LIST, Bench, make_bench
+from tests.networks.irceline_bench import BELGIUM, DATA, LIST, Bench, make_bench, values
 
 JUNE_10 = Window.of_days(date(2025, 6, 10), date(2025, 6, 10))
 TEOM, FIDAS = "10000", "10001"
@@ -216,6 +217,37 @@ def test_a_window_longer_than_the_span_is_cut(make: Make) -> None:
     ]
     assert parsed.versions.select("parameter", "hour").is_unique().all()
     assert make(stations=("1234",)).client.span == SPAN <= timedelta(days=366)
+
+
+def test_four_recorded_series_of_25_points_are_24_hours_a_day_and_none_twice(
+    make: Make, real_data: Path
+) -> None:
+    """The values of the day are worked out from the body in test_irceline_parse.py."""
+    now = datetime(2023, 11, 24, tzinfo=UTC)
+    november_22 = Window.of_days(date(2023, 11, 22), date(2023, 11, 22))
+    with running_sandbox(SandboxConfig(replay=real_data, now=now)) as recorded:
+        bench = make(
+            stations=("1030",), now=lambda: now, AQ_IRCELINE_URL=recorded.url + "/sos/api/v1"
+        )
+        day = bench.parsed(november_22)
+        around = bench.parsed(november_22.padded(before=DAY, after=DAY))
+        listed = {one.series_id for one in bench.client._series(bench.client._http)}
+    assert day.problems.total == around.problems.total == 0
+    # One POST brought them all; benzene (10897) has no parameter here, PM1 (10841) no points.
+    assert len(bench.questions()) == 2
+    assert {"6152", "6151", "100008", "10841"} <= listed
+    assert "10897" not in listed
+    pm10 = values(day, "pm10", "1030")
+    assert list(pm10) == [f"2023-11-22 {hour:02d}" for hour in range(24)]
+    assert [pm10[f"2023-11-22 {hour:02d}"] for hour in (0, 1, 2, 23)] == [17.9, 17.9, 18.9, 21.9]
+    for parameter, series, last in (("pm10", "6152", 21.9), ("bc", "6151", 1.1)):
+        found = day.versions.filter(parameter=parameter)
+        assert found["hour"].n_unique() == len(found) == 24
+        assert set(found["sensor_id"].cast(pl.String)) == {series}
+        assert values(day, parameter)["2023-11-22 23"] == last
+    assert len(values(day, "pm25")) == 24
+    # Asked for with the days beside it, the point of 00:00Z is the last hour of the day before.
+    assert values(around, "pm10") == {"2023-11-21 23": 17.9, **pm10}
 
 
 # ------------------------------------------------------------------------------ requests used

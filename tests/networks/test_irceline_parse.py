@@ -413,7 +413,7 @@ def test_no_hour_comes_twice_and_none_from_outside(
 
 
 def test_a_long_answer_is_read_in_batches(client: IrcelineClient, monkeypatch: Any) -> None:
-    monkeypatch.setattr("aq_resources.networks.irceline.BATCH_ROWS", 5)
+    monkeypatch.setattr("aq_resources.networks._client.BATCH_ROWS", 5)
     answers = [
         answer(
             {"1": points((hour, float(hour)), (hour + 1, float(hour + 1)))},

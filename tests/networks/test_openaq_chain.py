@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, date, datetime, timedelta
+from itertools import count, product
 from pathlib import Path
 
 import dagster as dg
+import httpx
 import polars as pl
 import pytest
 
@@ -18,7 +20,9 @@ from aq_resources.platform import Platform
 from aq_resources.raw_pulls import RawPullStore
 from aq_sandbox.networks.openaq import KEY
 from aq_sandbox.server import RunningSandbox
+from aq_science.windows import Window
 from tests.networks.conftest import NOW
+from tests.servers import S3Server
 
 STATIONS = ("2178", "8118")
 FIRST, LAST = date(2025, 6, 9), date(2025, 6, 10)
@@ -38,30 +42,41 @@ class Chain:
         return self.platform.warehouse.read(f"SELECT * FROM openaq.{table} ORDER BY ALL")
 
 
+MakeChain = Callable[..., Chain]
+
+
 @pytest.fixture
-def chain(
+def make_chain(
     clean_environment: None,
     sandbox: RunningSandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Chain]:
+) -> Iterator[MakeChain]:
+    """Makes platforms from nothing; keyword arguments are settings (``AQ_…``)."""
     networks = tmp_path / "networks.yaml"
-    entry = {"start_date": "2025-06-01", "stations": STATIONS}
+    entry = {"start_date": "2025-05-01", "stations": STATIONS}
     networks.write_text(json.dumps({"networks": {"openaq": entry}}))
-    settings = {
-        **sandbox.environment,
-        "AQ_HOME": str(tmp_path / "home"),
-        "AQ_NETWORKS": str(networks),
-        "AQ_HTTP_ATTEMPTS": "1",
-        "AQ_OPENAQ_ARCHIVE": "none",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    with (
-        closing(Platform.from_environment(lambda: NOW)) as platform,
-        dg.DagsterInstance.ephemeral() as instance,
-    ):
-        yield Chain(platform, instance)
+    homes = count()
+    with ExitStack() as stack:
+
+        def make(**settings: str) -> Chain:
+            default = {
+                "AQ_HOME": str(tmp_path / f"home{next(homes)}"),
+                "AQ_NETWORKS": str(networks),
+                "AQ_HTTP_ATTEMPTS": "1",
+                "AQ_OPENAQ_ARCHIVE": "none",
+            }
+            for name, value in {**sandbox.environment, **default, **settings}.items():
+                monkeypatch.setenv(name, value)
+            platform = stack.enter_context(closing(Platform.from_environment(lambda: NOW)))
+            return Chain(platform, stack.enter_context(dg.DagsterInstance.ephemeral()))
+
+        yield make
+
+
+@pytest.fixture
+def chain(make_chain: MakeChain) -> Chain:
+    return make_chain()
 
 
 def test_a_second_backfill_changes_no_row(chain: Chain) -> None:
@@ -92,14 +107,14 @@ def test_stations_carry_their_attribution(chain: Chain) -> None:
     assert stations["attribution"].str.contains("via OpenAQ").all()
 
 
-def test_the_key_is_in_nothing_that_is_kept(chain: Chain, tmp_path: Path) -> None:
+def test_the_key_is_in_nothing_that_is_kept(chain: Chain) -> None:
     outcomes = chain.backfill(LAST, LAST)
     pulls = RawPullStore(chain.platform.object_store, "openaq")
     kept = list(pulls.read(f"date={LAST}"))
     assert kept
     assert all(KEY not in repr(answer) for answer in kept)
     assert all(KEY not in repr(outcome) for outcome in outcomes)
-    for path in (tmp_path / "home").rglob("*"):
+    for path in chain.platform.settings.home.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
 
@@ -130,25 +145,62 @@ def test_a_changed_form_stops_the_chain_with_its_reason(
     assert "Not one record of OpenAQ could be read" in failure
 
 
-def test_a_backfill_over_the_seam_is_whole_and_the_same_twice(
-    chain: Chain, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+def test_weeks_from_a_bucket_and_the_last_days_from_the_interface_are_whole(
+    chain: Chain, make_chain: MakeChain, sandbox: RunningSandbox, s3: S3Server, s3_bucket: str
 ) -> None:
-    monkeypatch.setenv("AQ_OPENAQ_ARCHIVE", sandbox.environment["AQ_OPENAQ_ARCHIVE"])
-    first, last = date(2025, 6, 11), date(2025, 6, 17)
+    """On a real S3 server: the platform's own store in one bucket, the archive in another."""
+    first, last = date(2025, 5, 28), date(2025, 6, 17)
     for outcome in chain.backfill(first, last):
+        assert outcome.success, outcome.failures
+    by_interface = chain.rows("hourly_readings")
+
+    public = s3.create_bucket(f"{s3_bucket}-archive", public=True)
+    with closing(s3.client()) as client:
+        for station, day in product(STATIONS, range(26)):
+            key = archive_key(station, date(2025, 5, 26) + timedelta(days=day))
+            file = httpx.get(f"{sandbox.environment['AQ_OPENAQ_ARCHIVE']}/{key}", trust_env=False)
+            if file.status_code == httpx.codes.OK:
+                client.put_object(Bucket=public, Key=key, Body=file.content)
+    sandbox.reset()
+    joined = make_chain(
+        AQ_OBJECT_STORE=f"s3://{s3_bucket}/store",
+        AQ_OPENAQ_ARCHIVE=f"{s3.endpoint_url}/{public}",
+    )
+    for outcome in joined.backfill(first, last):
         assert outcome.success, outcome.failures
         assert outcome.warnings == []
-    asked = [request.path for request in sandbox.requests()]
-    assert any(path.endswith(".csv.gz") for path in asked)
-    assert any(path.endswith("/hours") for path in asked)
-    readings = chain.rows("hourly_readings")
-    assert readings.select("station_id", "parameter", "hour").is_unique().all()
-    days = readings.group_by("station_id", pl.col("hour").dt.date()).len()
-    inside = days.filter(pl.col("hour").is_between(first, last))
-    assert len(inside) == 7 * len(STATIONS)
-    for outcome in chain.backfill(first, last):
+    asked = [request for request in sandbox.requests() if request.path.endswith("/hours")]
+    # The interface is asked for what the files do not have yet, from each station's midnight on,
+    # and for the day after the last, with which the local days end.
+    assert {httpx.QueryParams(request.query)["datetime_from"] for request in asked} == {
+        "2025-06-14T06:00:00Z",
+        "2025-06-14T18:30:00Z",
+        "2025-06-18T00:00:00Z",
+    }
+    readings = joined.rows("hourly_readings")
+    keys = ["station_id", "parameter", "hour"]
+    assert readings.select(keys).is_unique().all()
+    content = [*keys, "value", "unit", "value_native", "unit_native", "sensor_id", "flag"]
+    assert readings.select(content).equals(by_interface.select(content))
+    averages = joined.rows("daily_averages")
+    assert averages.equals(chain.rows("daily_averages"))
+
+    pulls = RawPullStore(joined.platform.object_store, "openaq")
+    folders = pulls.folders(Window.of_days(first, last))
+    stored = [pulls.keys(folder) for folder in folders]
+    assert folders
+    for outcome in joined.backfill(first, last):
         assert outcome.success, outcome.failures
-    assert chain.rows("hourly_readings").equals(readings)
+    assert joined.rows("hourly_readings").equals(readings)
+    assert joined.rows("daily_averages").equals(averages)
+    assert [pulls.keys(folder) for folder in folders] == stored
+
+
+def archive_key(station: str, day: date) -> str:
+    return (
+        f"records/csv.gz/locationid={station}/year={day:%Y}/month={day:%m}/"
+        f"location-{station}-{day:%Y%m%d}.csv.gz"
+    )
 
 
 def test_countries_and_parameters_are_tables(chain: Chain) -> None:

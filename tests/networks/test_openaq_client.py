@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,9 +18,12 @@ import pytest
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.http import RefusedRequest
 from aq_resources.network_settings import Area, NetworkConfig
-from aq_resources.networks import create_client, openaq
+from aq_resources.networks import create_client
 from aq_resources.networks._client import Pull
-from aq_resources.networks.openaq import PAGE, OpenAQClient
+from aq_resources.networks.openaq import OpenAQClient, budget
+from aq_resources.networks.openaq.api import PAGE, explain
+from aq_resources.networks.openaq.archive import archive_url, local_days
+from aq_resources.networks.openaq.locations import FILE
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
 from aq_sandbox.networks.openaq import KEY
@@ -28,6 +31,7 @@ from aq_sandbox.server import RunningSandbox
 from aq_science.readings import fold_versions, hourly_readings
 from aq_science.windows import DAY, HOUR, Window
 from tests.networks.conftest import NOW
+from tests.servers import S3Server
 
 STATIONS = ("2178", "8118")
 JUNE_10 = Window.of_days(date(2025, 6, 10), date(2025, 6, 10))
@@ -86,13 +90,17 @@ def bench(
             assert isinstance(client, OpenAQClient)
             stack.callback(client.close)
             made = Bench(client)
-            client._http._retrying.sleep = made.waits.append
-            client._limit._sleep = made.wait
-            client._limit._now = lambda: time.time() + made.slept
-            client._http._client.event_hooks["response"].append(made.got.append)
+            client._api.http._retrying.sleep = made.waits.append
+            client._api.limit._sleep = made.wait
+            client._api.limit._now = lambda: time.time() + made.slept
+            client._api.http._client.event_hooks["response"].append(made.got.append)
             return made
 
         yield make
+
+
+def locations_file() -> Path:
+    return Settings().home / "openaq" / FILE
 
 
 def paths(sandbox: RunningSandbox) -> list[str]:
@@ -215,7 +223,7 @@ def test_a_full_last_page_is_followed_by_an_empty_one(
     made = bench(sandbox, ("2178",))
     row = {"value": None, "period": None}
     sandbox.set_answer("21780", json.dumps({"results": [row] * PAGE}))
-    pulls = made.client._pages("x", "/sensors/21780/hours", {}, JUNE_10)
+    pulls = made.client._api.pages("x", "/sensors/21780/hours", {}, JUNE_10)
     assert [next(pulls).answer is not None for _ in range(3)] == [True] * 3
     sandbox.set_answer("21780", json.dumps({"results": []}))
     assert len(list(pulls)) == 1
@@ -243,7 +251,7 @@ def test_a_damaged_file_of_locations_is_no_obstacle(
 ) -> None:
     made = bench(sandbox)
     made.good(JUNE_10)
-    made.client._locations_file.write_text('{"question": ')
+    locations_file().write_text('{"question": ')
     assert len(made.good(JUNE_10)) == len(STATIONS) * (1 + MEASURED)
 
 
@@ -375,7 +383,7 @@ def test_the_key_goes_in_a_header_and_nowhere_else(
     pulls = made.pull(JUNE_10)
     assert {response.request.headers["X-API-Key"] for response in made.got} == {KEY}
     assert all(KEY not in repr(pull) for pull in pulls)
-    assert KEY not in made.client._locations_file.read_text()
+    assert KEY not in locations_file().read_text()
 
 
 @pytest.mark.parametrize(
@@ -409,7 +417,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(
 
 def test_the_key_is_not_sent_without_tls(sandbox: RunningSandbox, bench: MakeBench) -> None:
     made = bench(sandbox, AQ_OPENAQ_URL="https://api.openaq.example/v3")
-    [prepare] = made.client._http._client.event_hooks["request"]
+    [prepare] = made.client._api.http._client.event_hooks["request"]
     for url, sent in (("https", True), ("http", False)):
         request = httpx.Request("GET", f"{url}://api.openaq.example/v3/locations")
         prepare(request)
@@ -420,7 +428,7 @@ def test_the_key_does_not_follow_to_another_host(
     sandbox: RunningSandbox, guarded: RunningSandbox, bench: MakeBench
 ) -> None:
     made = bench(sandbox)
-    made.client._http._client.get(f"{guarded.url}/v3/locations/2178")
+    made.client._api.http._client.get(f"{guarded.url}/v3/locations/2178")
     [response] = made.got
     assert "X-API-Key" not in response.request.headers
     assert response.status_code == 401
@@ -439,7 +447,7 @@ def test_the_key_does_not_follow_to_another_host(
 )
 def test_a_refusal_is_one_line_with_the_mend(status: int, body: object, said: str) -> None:
     request = httpx.Request("GET", "https://openaq.example/v3/sensors/1/hours")
-    explained = openaq._explain(httpx.Response(status, json=body, request=request), with_key=True)
+    explained = explain(httpx.Response(status, json=body, request=request), with_key=True)
     assert said in explained
     assert "\n" not in explained
 
@@ -509,7 +517,7 @@ def test_an_hour_of_many_sensors_is_a_handful_of_requests(
     exact = bench(sandbox, stations)
     hourly = exact.client.parse(exact.good(TODAY)).versions
     sandbox.reset()
-    monkeypatch.setattr(openaq, "LATEST_FROM", 5 * MEASURED - 1)
+    monkeypatch.setattr(budget, "LATEST_FROM", 5 * MEASURED - 1)
     made = bench(sandbox, stations)
     answers = made.good(Window(TODAY.start - DAY, TODAY.end))
     # One for each parameter in each unit; the locations are known.
@@ -531,7 +539,7 @@ def test_an_hour_of_many_sensors_is_a_handful_of_requests(
 def test_days_that_are_over_are_asked_for_sensor_by_sensor(
     sandbox: RunningSandbox, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openaq, "LATEST_FROM", 1)
+    monkeypatch.setattr(budget, "LATEST_FROM", 1)
     made = bench(sandbox, ("2178",))
     made.good(JUNE_10)
     made.good(Window(NOW.replace(hour=0, minute=0) - 10 * DAY, TODAY.end))
@@ -553,7 +561,7 @@ def test_days_that_are_over_are_asked_for_sensor_by_sensor(
 def test_requests_of_a_day(
     sensors: int, parameters: int, stations: int, revisits: int, needed: int
 ) -> None:
-    assert openaq.requests_a_day(sensors, parameters, stations, revisits) == needed
+    assert budget.requests_a_day(sensors, parameters, stations, revisits) == needed
     assert needed <= 48_000
 
 
@@ -604,7 +612,7 @@ def test_a_sensor_that_fails_every_time_is_set_aside_and_reported(
     sandbox.clear()
     made = bench(sandbox, ("2178",), now=lambda: now[0])
     assert len(made.good(JUNE_10)) == 1 + MEASURED
-    assert made.client._broken._read() == {}
+    assert made.client._broken.known() == {}
 
 
 def test_an_ill_network_sets_no_sensor_aside(sandbox: RunningSandbox, bench: MakeBench) -> None:
@@ -671,7 +679,7 @@ def test_the_archive_is_asked_without_a_key(sandbox: RunningSandbox, bench: Make
     made = bench(sandbox, **archive(sandbox))
     assert made.client._archive is not None
     sent: list[httpx.Request] = []
-    made.client._archive._http._client.event_hooks["request"].append(sent.append)
+    made.client._archive.http._client.event_hooks["request"].append(sent.append)
     made.good(JUNE_10)
     # The local days over one UTC day are two.
     assert len(sent) == 2 * len(STATIONS)
@@ -757,6 +765,55 @@ def test_a_folder_with_the_same_layout_will_do(
         assert not [path for path in paths(sandbox) if path.endswith(".csv.gz")]
 
 
+def copied(sandbox: RunningSandbox, s3: S3Server, bucket: str) -> str:
+    """Address of a bucket with every file that the sandbox's archive was asked for."""
+    with closing(s3.client()) as client:
+        for path in [path for path in paths(sandbox) if path.endswith(".csv.gz")]:
+            content = httpx.get(sandbox.url + path, trust_env=False).content
+            key = path.removeprefix("/openaq-archive/")
+            client.put_object(Bucket=bucket, Key=key, Body=content)
+    return f"{s3.endpoint_url}/{bucket}"
+
+
+def test_a_public_bucket_is_read_without_our_stores_credentials(
+    sandbox: RunningSandbox, bench: MakeBench, s3: S3Server, s3_bucket: str
+) -> None:
+    made = bench(sandbox, **archive(sandbox))
+    expected = readings(made, made.good(JUNE_10))
+    address = copied(sandbox, s3, s3.create_bucket(f"{s3_bucket}-public", public=True))
+    made = bench(sandbox, AQ_OPENAQ_ARCHIVE=address)
+    assert made.client._archive is not None
+    sent: list[httpx.Request] = []
+    made.client._archive.http._client.event_hooks["request"].append(sent.append)
+    assert readings(made, made.good(JUNE_10)).equals(expected)
+    assert len(sent) == 2 * len(STATIONS)
+    for request in sent:
+        assert "Authorization" not in request.headers
+        assert s3.access_key not in repr(request.headers.raw) + str(request.url)
+
+
+def test_a_bucket_that_is_not_public_is_named_with_what_to_do(
+    sandbox: RunningSandbox, bench: MakeBench, s3: S3Server, s3_bucket: str
+) -> None:
+    made = bench(sandbox, ("2178",), AQ_OPENAQ_ARCHIVE=f"{s3.endpoint_url}/{s3_bucket}")
+    failures = [pull.failure for pull in made.pull(JUNE_10) if pull.failure is not None]
+    assert len(failures) == 2
+    assert all(isinstance(failure, PermanentFailure) for failure in failures)
+    assert "answered 403" in failures[0].message
+    assert "make the bucket public" in failures[0].message
+
+
+@pytest.mark.parametrize("body", ["location_id,value\r\n", "a,b\r\n1,2\r\n"])
+def test_without_a_key_a_file_that_says_nothing_is_passed_over(
+    sandbox: RunningSandbox, bench: MakeBench, tmp_path: Path, body: str
+) -> None:
+    made = bench(sandbox, ("2178",), AQ_OPENAQ_API_KEY="", AQ_OPENAQ_ARCHIVE=str(tmp_path))
+    path = "records/csv.gz/locationid=2178/year=2025/month=06/location-2178-20250614.csv.gz"
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(body)
+    assert "no file of location 2178" in made.client.stations().failures["2178"].message
+
+
 @pytest.mark.parametrize("kind", ["truncate", "html", "empty", "disconnect"])
 def test_a_broken_file_is_reported_and_the_others_taken(
     sandbox: RunningSandbox, bench: MakeBench, kind: str
@@ -780,7 +837,7 @@ def test_a_broken_file_is_reported_and_the_others_taken(
     ],
 )
 def test_addresses_of_the_archive(address: str, url: str) -> None:
-    assert openaq._archive_url(address) == url
+    assert archive_url(address) == url
 
 
 @pytest.mark.parametrize(
@@ -794,7 +851,7 @@ def test_addresses_of_the_archive(address: str, url: str) -> None:
     ],
 )
 def test_local_days_over_a_day(zone: str | None, days: list[tuple[int, int, int]]) -> None:
-    assert list(openaq.local_days(JUNE_10, zone)) == [
+    assert list(local_days(JUNE_10, zone)) == [
         (date(2025, 6, day), JUNE_10.start + start * HOUR, JUNE_10.start + end * HOUR)
         for day, start, end in days
     ]
@@ -802,5 +859,5 @@ def test_local_days_over_a_day(zone: str | None, days: list[tuple[int, int, int]
 
 def test_days_of_23_and_25_hours() -> None:
     march = Window.of_days(date(2025, 3, 9), date(2025, 3, 9))
-    lengths = {day: end - start for day, start, end in openaq.local_days(march, "America/Denver")}
+    lengths = {day: end - start for day, start, end in local_days(march, "America/Denver")}
     assert lengths == {date(2025, 3, 8): DAY, date(2025, 3, 9): 23 * HOUR}

@@ -14,14 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aq_resources.networks._client import Parsed, Problems
-from aq_resources.networks.openaq import (
-    _Country,
-    _describe,
-    _listed,
-    _ListedParameter,
-    _read,
-    _Reader,
-)
+from aq_resources.networks.openaq.bodies import Country, ListedParameter, read
+from aq_resources.networks.openaq.locations import describe, listed
+from aq_resources.networks.openaq.parse import Reader
 from aq_resources.raw_pulls import RawAnswer
 from aq_science.readings import VERSION_SCHEMA, fold_versions, hourly_readings
 from aq_science.windows import HOUR, Window
@@ -74,7 +69,7 @@ LISTED = kept("/locations/5", page(location(5, (51, "pm25", "µg/m³"), (52, "pm
 
 
 def parse(*answers: RawAnswer) -> Parsed:
-    reader = _Reader()
+    reader = Reader()
     for answer in answers:
         reader.add(answer)
     return reader.parsed()
@@ -117,9 +112,7 @@ class TestRealBodies:
     def test_a_page_of_53_locations(self, real_data: Path) -> None:
         body = (real_data / "openaq" / "mock_locations_vn.json").read_text("utf-8")
         found = Problems()
-        stations = {
-            s.station_id: s for s in map(_describe, _listed(kept("/locations", body), found))
-        }
+        stations = {s.station_id: s for s in map(describe, listed(kept("/locations", body), found))}
         assert not found.total
         assert len(stations) == 53
         ho_chi_minh = stations["2446"]
@@ -152,8 +145,8 @@ class TestRealBodies:
     def test_a_documented_location_with_its_licence(self, real_data: Path) -> None:
         folder = real_data / "openaq" / "documented_bodies"
         body = (folder / "src__content__docs__using-the-api__quick-start__0.json").read_text()
-        [found] = _listed(kept("/locations/8118", body), Problems())
-        station = _describe(found)
+        [found] = listed(kept("/locations/8118", body), Problems())
+        station = describe(found)
         assert (station.station_id, station.name, station.city) == ("8118", "New Delhi", "India")
         assert station.attribution == (
             "AirNow; Unknown Governmental Organization (US Public Domain); "
@@ -165,9 +158,9 @@ class TestRealBodies:
         body = json.loads((real_data / "openaq" / "sdk_fixtures" / f"{name}.json").read_text())
         body = body if "results" in body else page(body)
         found = Problems()
-        [one] = _listed(kept("/locations/2178", body), found)
+        [one] = listed(kept("/locations/2178", body), found)
         assert not found.total
-        station = _describe(one)
+        station = describe(one)
         assert (station.station_id, station.timezone) == ("2178", "America/Denver")
         # NOx has no canonical name.
         assert station.parameters == ("co", "no", "no2", "o3", "pm10", "pm25", "so2")
@@ -213,7 +206,7 @@ class TestRealBodies:
         folder = real_data / "openaq" / "sdk_fixtures"
         found = Problems()
         body = (folder / "py_countries.json").read_text("utf-8")
-        [country] = _read(kept("/countries", body), _Country, found)
+        [country] = read(kept("/countries", body), Country, found)
         assert country.row == {
             "country_id": 7,
             "code": "FJ",
@@ -223,7 +216,7 @@ class TestRealBodies:
             "parameters": ["humidity", "pm1", "pm10", "pm25", "pressure", "temperature"],
         }
         body = (folder / "py_parameters.json").read_text("utf-8")
-        [parameter] = _read(kept("/parameters", body), _ListedParameter, found)
+        [parameter] = read(kept("/parameters", body), ListedParameter, found)
         assert (parameter.row["parameter_id"], parameter.row["parameter"]) == (2, "pm25")
         assert not found.total
 
@@ -231,9 +224,9 @@ class TestRealBodies:
         path = real_data / "openaq" / "sdk_fixtures" / "r_list_locations.yml"
         recorded = yaml.safe_load(path.read_text("utf-8"))["http_interactions"][0]
         found = Problems()
-        listed = _listed(kept("/locations", recorded["response"]["body"]["string"]), found)
+        locations = listed(kept("/locations", recorded["response"]["body"]["string"]), found)
         assert not found.total
-        zones = {str(one.id): one.timezone for one in listed}
+        zones = {str(one.id): one.timezone for one in locations}
         assert zones == {
             "1": "Pacific/Tahiti",
             "2": "America/Los_Angeles",

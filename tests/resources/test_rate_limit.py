@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aq_resources.failures import TransientFailure
-from aq_resources.rate_limit import SharedRateLimit
+from aq_resources.rate_limit import LONGEST_BLOCK_SECONDS, SharedRateLimit
 
 
 class Time:
@@ -88,6 +89,40 @@ def test_a_closed_server_is_left_alone_by_all(tmp_path: Path) -> None:
     assert clock.now == pytest.approx(1_000_025.5)
 
 
+def test_a_block_longer_than_any_period_holds_for_every_request(tmp_path: Path) -> None:
+    clock = Time()
+    one, other = (limited(tmp_path / "limits", clock, (3, 60)) for _ in range(2))
+    one.close_for(900)
+    one.close_for(10)
+    for ask in (one.acquire, other.acquire, other.wait_until_open):
+        with pytest.raises(TransientFailure) as error:
+            ask(120)
+        assert error.value.retry_after == 900
+    clock.now += 850
+    other.wait_until_open(120)
+    assert clock.now == pytest.approx(1_000_900.5)
+    other.acquire(0)
+
+
+def test_what_is_not_counted_waits_for_no_limit(tmp_path: Path) -> None:
+    clock = Time()
+    limit = limited(tmp_path, clock, (1, 60))
+    limit.acquire(0)
+    for _ in range(5):
+        limit.wait_until_open(0)
+    with pytest.raises(TransientFailure):
+        limit.acquire(0)
+    assert clock.now == 1_000_000.5
+
+
+def test_an_endless_block_ends(tmp_path: Path) -> None:
+    clock = Time()
+    limit = limited(tmp_path, clock, (1, 60))
+    limit.close_for(math.inf)
+    clock.now += LONGEST_BLOCK_SECONDS
+    limit.acquire(0)
+
+
 def test_a_clock_set_back_blocks_nobody(tmp_path: Path) -> None:
     clock = Time()
     limit = limited(tmp_path, clock, (1, 60))
@@ -97,9 +132,10 @@ def test_a_clock_set_back_blocks_nobody(tmp_path: Path) -> None:
     limit.acquire(0)
 
 
-def test_a_damaged_file_is_begun_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["", "[]", '{"seconds": ', '{"seconds": "many"}'])
+def test_a_damaged_file_is_begun_again(tmp_path: Path, content: str) -> None:
     limit = limited(tmp_path, Time(), (1, 60))
-    (tmp_path / "requests.json").write_text('{"seconds": ')
+    (tmp_path / "requests.json").write_text(content)
     limit.acquire(0)
 
 

@@ -59,6 +59,16 @@ def test_newest_recording_is_served_within_the_window(folder: Path) -> None:
     assert [entry["id"] for entry in catalogue] == [283164601]
 
 
+def test_each_network_has_its_own_folder_of_recordings(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "all" / "airqino"
+    own.mkdir(parents=True)
+    for path in folder.glob("*_fetched_*.json"):
+        path.rename(own / path.name)
+    with replaying(tmp_path / "all") as client:
+        assert len(client.get(HOURLY + "283164601", params=WINDOW).json()["data"]) == 2
+        assert client.get("/sos/api/v1/stations").json() == []
+
+
 def test_fetched_by_serves_what_was_known_then(folder: Path) -> None:
     with replaying(folder, fetched_by="2023-12") as client:
         body = client.get(HOURLY + "283164601", params=WINDOW).json()

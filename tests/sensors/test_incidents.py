@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 import msgspec
 import pytest
 
+from aq_assets.run_partitions import partition_window
 from aq_science.windows import DAY, HOUR, Window
 from aq_sensors.incidents import (
     BATCH,
@@ -23,7 +24,6 @@ from aq_sensors.incidents import (
     RunFailed,
     RunSucceeded,
     decide_alerts,
-    partition_window,
     span,
 )
 from tests.factories import utc
@@ -370,6 +370,7 @@ class TestOutbox:
             Window(utc(2024, 3, 2, 5), utc(2024, 3, 2, 8)),
             "2024-03-02 05:00Z to 2024-03-02 07:00Z",
         ),
+        ({"dagster/asset_partition_range_start": "2024-03-02"}, None, ""),
         ({"dagster/partition": "station-7"}, None, ""),
         ({"dagster/partition": "station-seven-of-ten"}, None, ""),
     ],

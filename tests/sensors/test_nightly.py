@@ -7,8 +7,8 @@ from datetime import date, datetime
 import dagster as dg
 import pytest
 
+from aq_assets.run_partitions import RANGE_END, RANGE_START
 from aq_sensors.nightly import SCORED_DAYS, decide_scored_days
-from aq_sensors.shell import RANGE_END, RANGE_START
 from tests.factories import utc
 from tests.sensors.conftest import Plant
 

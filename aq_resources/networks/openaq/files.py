@@ -1,0 +1,149 @@
+"""Rows of the archive's files: many files in one read, since a call costs more than a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import numpy as np
+import polars as pl
+
+from aq_resources.networks.openaq.bodies import subject
+from aq_resources.networks.openaq.drafts import DRAFT, Drafts
+from aq_resources.raw_pulls import RawAnswer
+from aq_science.readings import INSTANT
+
+# Characters that are read at once: bounds memory.
+BATCH_CHARACTERS = 32_000_000
+# Names of columns as the documentation has them -> as the files have them.
+_COLUMN_NAMES = {"sensor_id": "sensors_id", "unit": "units"}
+_COLUMNS = (
+    *("location_id", "sensors_id", "location", "datetime", "lat", "lon"),
+    *("parameter", "units", "value"),
+)
+# A local time with its offset.
+_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
+
+
+class _UnevenRowsError(ValueError):
+    """A text whose rows are not its lines."""
+
+
+def header(text: str) -> tuple[str, ...]:
+    """Column names in a file's first line."""
+    names = text.partition("\n")[0].replace('"', "").strip().split(",")
+    return tuple(_COLUMN_NAMES.get(name, name) for name in names)
+
+
+def rows(names: tuple[str, ...], texts: Iterable[str]) -> pl.DataFrame:
+    """Rows of files with the same columns, as text; numbers may be quoted."""
+    bodies = (text.partition("\n")[2] for text in texts)
+    data = "".join(body if body.endswith("\n") or not body else body + "\n" for body in bodies)
+    # With the names in front, since polars takes the first line for the number of columns.
+    whole = f"{','.join(names)}\n{data}"
+    return pl.read_csv(whole.encode(), schema=dict.fromkeys(names, pl.String()))
+
+
+def readable(text: str) -> pl.DataFrame:
+    """Rows of one file; none where it is no file of the archive's."""
+    names = header(text)
+    if set(_COLUMNS) <= set(names):
+        with suppress(pl.exceptions.PolarsError):
+            return rows(names, [text])
+    return pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String()))
+
+
+class FileReader:
+    """Takes files and puts their hours among the drafts."""
+
+    def __init__(self, drafts: Drafts) -> None:
+        self._drafts = drafts
+        self._files: list[RawAnswer] = []
+        self._characters = 0
+
+    def add(self, answer: RawAnswer) -> None:
+        """Keep a file to be read with others."""
+        if missing := set(_COLUMNS) - set(header(answer.body)):
+            self._drafts.trouble(subject(answer.url), "no_columns", ", ".join(sorted(missing)))
+            return
+        self._files.append(answer)
+        self._characters += len(answer.body)
+        if self._characters >= BATCH_CHARACTERS:
+            self.close()
+
+    def close(self) -> None:
+        """Read what was kept."""
+        kept, self._files, self._characters = self._files, [], 0
+        by_header: dict[tuple[str, ...], list[RawAnswer]] = {}
+        for answer in kept:
+            by_header.setdefault(header(answer.body), []).append(answer)
+        for names, answers in by_header.items():
+            try:
+                self._take(answers, rows(names, (one.body for one in answers)))
+            except (pl.exceptions.PolarsError, _UnevenRowsError):
+                self._take_one_by_one(names, answers)
+
+    def _take_one_by_one(self, names: tuple[str, ...], answers: list[RawAnswer]) -> None:
+        """Files together cannot be read: find the one that is to blame."""
+        for answer in answers:
+            try:
+                self._take([answer], rows(names, [answer.body]))
+            except (pl.exceptions.PolarsError, _UnevenRowsError) as error:
+                self._drafts.trouble(subject(answer.url), "csv_form", str(error))
+
+    def _take(self, answers: list[RawAnswer], table: pl.DataFrame) -> None:
+        counts = [len(answer.body.rstrip().splitlines()) - 1 for answer in answers]
+        if sum(counts) != len(table):
+            raise _UnevenRowsError(f"{len(table)} rows in {sum(counts)} lines")
+        asked = pl.DataFrame(
+            [(*answer.window, answer.pulled_at) for answer in answers],
+            schema={"start": INSTANT, "end": INSTANT, "pulled_at": INSTANT},
+            orient="row",
+        ).with_row_index("answer")
+        table = table.with_columns(
+            pl.Series("answer", np.repeat(np.arange(len(answers), dtype=np.uint32), counts)),
+            stamp=pl.col("datetime")
+            .str.replace("Z$", "+00:00")
+            .str.to_datetime(_OFFSET, time_unit="us", strict=False),
+            number=pl.col("value").cast(pl.Float64, strict=False),
+            sensor=pl.col("sensors_id").cast(pl.Int64, strict=False),
+        )
+        good = pl.all_horizontal(
+            pl.col("stamp", "sensor", "location_id", "parameter", "units").is_not_null(),
+            pl.col("number").is_finite().fill_null(value=False),
+        )
+        for place, example in table.filter(~good).select("answer", "datetime").iter_rows():
+            self._drafts.trouble(subject(answers[place].url), "row_form", str(example))
+        table = table.filter(good)
+        self._drafts.read |= set(table["location_id"].unique().to_list())
+        instant = ["answer", "sensor", "stamp"]
+        table = table.with_columns(twice=pl.struct(instant).is_duplicated())
+        for place, count in (
+            table.filter(pl.col("twice") & ~pl.struct(instant).is_first_distinct())
+            .group_by("answer", maintain_order=True)
+            .len()
+            .iter_rows()
+        ):
+            self._drafts.problems.add(subject(answers[place].url), "duplicate_hour", "", count)
+        # A file holds what the provider sent, at its own pace: an hour is the mean of what ended in
+        # it. Of hourly values that is the value itself.
+        hour = (pl.col("stamp") - pl.duration(microseconds=1)).dt.truncate("1h")
+        hours = (
+            table.unique(instant, keep="last", maintain_order=True)
+            .group_by(
+                "answer",
+                "sensor",
+                pl.col("location_id").alias("station"),
+                pl.col("parameter").alias("name"),
+                pl.col("units").alias("unit_native"),
+                (hour + pl.duration(hours=1)).alias("ends"),
+                maintain_order=True,
+            )
+            .agg(
+                pl.col("number").mean().alias("value_native"),
+                pl.lit(None, pl.Float64).first().alias("coverage"),
+                pl.col("twice").any().alias("duplicate"),
+            )
+            .join(asked, on="answer", how="left", maintain_order="left")
+        )
+        self._drafts.frames.append(hours.select(DRAFT.names()))
