@@ -10,6 +10,7 @@ import polars as pl
 from aq_assets.common import PLATFORM, table_metadata
 from aq_assets.freshness import allowed_silence, newest_hour
 from aq_assets.run_partitions import partition_window
+from aq_assets.stations import STATION_PROBLEMS, TO_MEND
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.platform import Platform
 from aq_resources.tables import FORECASTS, HOURLY_READINGS
@@ -25,6 +26,7 @@ NEWEST_HOUR = "newest_hour_is_recent"
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
     return [
+        _station_check(config),
         _raw_pull_checks(config),
         _hourly_checks(config),
         _recency_check(config),
@@ -32,6 +34,40 @@ def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
         _forecast_checks(config),
         _score_checks(config),
     ]
+
+
+def _station_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([config.name, "stations"])
+
+    @dg.asset_check(
+        asset=key,
+        name="plausible_positions",
+        description=(
+            "No station's position is zero, swapped, out of range or far from its country, and "
+            "every time zone is known. `override` is the line to complete and paste below "
+            f"`networks.{config.name}.overrides` in networks.yaml."
+        ),
+    )
+    def plausible_positions(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        metadata = _told(context, key, STATION_PROBLEMS, TO_MEND)
+        count = metadata.get(STATION_PROBLEMS)
+        return dg.AssetCheckResult(
+            passed=count is None or count.value == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=metadata,
+        )
+
+    return plausible_positions
+
+
+def _told(
+    context: dg.AssetCheckExecutionContext, key: dg.AssetKey, *names: str
+) -> dict[str, dg.MetadataValue[Any]]:
+    """Entries of the newest materialization's metadata, as far as they are there."""
+    event = context.instance.get_latest_materialization_event(key)
+    materialization = event.asset_materialization if event else None
+    metadata = materialization.metadata if materialization else {}
+    return {name: metadata[name] for name in names if name in metadata}
 
 
 def _raw_pull_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
@@ -43,15 +79,12 @@ def _raw_pull_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
         description="Every request of the newest pull was answered well.",
     )
     def every_station_answered(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        event = context.instance.get_latest_materialization_event(key)
-        materialization = event.asset_materialization if event else None
-        metadata = materialization.metadata if materialization else {}
+        metadata = _told(context, key, "failed_subjects", "failures")
         failed = metadata.get("failed_subjects")
-        count = int(str(failed.value)) if failed is not None else 0
         return dg.AssetCheckResult(
-            passed=count == 0,
+            passed=failed is None or failed.value == 0,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={k: v for k, v in metadata.items() if k in ("failed_subjects", "failures")},
+            metadata=metadata,
         )
 
     return every_station_answered

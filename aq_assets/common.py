@@ -11,7 +11,7 @@ import polars as pl
 
 from aq_assets.freshness import freshness_policy
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks import network_title
+from aq_resources.networks import network_attribution, network_title
 from aq_resources.progress import report
 from aq_resources.tables import sql_type
 from aq_science.windows import HOUR, Window
@@ -63,7 +63,7 @@ def described(
     columns: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Arguments of ``@dg.asset`` that are the same for every asset of a chain."""
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = {"attribution": network_attribution(config.name)}
     if schema is not None:
         metadata["dagster/column_schema"] = column_schema(schema, columns or {})
     return {

@@ -12,6 +12,10 @@ from aq_resources.platform import Platform
 from aq_resources.tables import STATIONS
 from aq_science.stations import station_rows
 
+# What the check on positions reads from a materialization.
+STATION_PROBLEMS, TO_MEND = "station_problems", "to_mend"
+_SHOWN_PROBLEMS = 200
+
 
 def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
     """``<network>/stations``: one row a station, as the network describes it today."""
@@ -26,7 +30,11 @@ def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
             columns=STATIONS.columns,
         ),
         pool=config.name,
-        description=f"Stations of {title(config)}: name, position, time zone, what they measure.",
+        description=(
+            f"Stations of {title(config)}: name, position, time zone, what they measure. A "
+            "position that is zero, swapped or far from the country counts as unknown until "
+            "networks.yaml overrides it."
+        ),
     )
     def stations(context: dg.AssetExecutionContext) -> pl.DataFrame:
         platform: Platform = getattr(context.resources, PLATFORM)
@@ -35,7 +43,7 @@ def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
         if not found.stations and found.failures and previous.is_empty():
             raise next(iter(found.failures.values()))
         overrides = {key: value.model_dump() for key, value in config.overrides.items()}
-        frame = station_rows(
+        frame, problems = station_rows(
             config.name, _listed(config, found), overrides, previous, platform.now()
         )
         context.add_output_metadata(
@@ -46,6 +54,10 @@ def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
                     f"{name}: {failure.message}" for name, failure in found.failures.items()
                 ],
                 "preview": table_metadata(frame.drop("attribution")),
+                "without_position": frame["latitude"].null_count(),
+                STATION_PROBLEMS: len(problems),
+                "problem_kinds": dict(problems["problem"].value_counts(sort=True).iter_rows()),
+                TO_MEND: table_metadata(problems, _SHOWN_PROBLEMS),
             }
         )
         for failure in found.failures.values():

@@ -208,11 +208,15 @@ def query(
     *,
     format: Annotated[Format, typer.Option(help="How to print the result")] = Format.table,  # noqa: A002
 ) -> None:
-    """Run read-only SQL over the warehouse; standard output carries the result alone."""
+    """Run read-only SQL over the warehouse; standard output carries the result alone.
+
+    CSV and JSON leave the platform: whom to name for them is said on standard error.
+    """
     from aq_platform.query import run_query
 
     with _readable_errors():
-        run_query(_platform(), sql, format.value, out, sys.stdout)
+        for named in run_query(_platform(), sql, format.value, out, sys.stdout):
+            err.print(f"Attribution: {named}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

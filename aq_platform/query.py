@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import date, datetime, time
 from typing import Any, TextIO
 
@@ -14,7 +15,9 @@ from rich.table import Table
 
 from aq_platform.demo import rich_table
 from aq_resources.failures import PermanentFailure
+from aq_resources.networks import network_attribution
 from aq_resources.platform import Platform
+from aq_resources.warehouse import UNION_SCHEMA
 
 _COLUMN_WIDTH = 8
 _ENDLESS = 100_000
@@ -22,15 +25,21 @@ _ENDLESS = 100_000
 _MOST_BITS = 63
 
 
-def run_query(platform: Platform, sql: str, form: str, console: Console, stream: TextIO) -> None:
-    """Print the result of ``sql``. Raises `PermanentFailure` with DuckDB's own explanation."""
+def run_query(
+    platform: Platform, sql: str, form: str, console: Console, stream: TextIO
+) -> list[str]:
+    """Print the result of ``sql``; whom to name for it, unless it is a table to look at.
+
+    Raises `PermanentFailure` with DuckDB's own explanation.
+    """
     connection = platform.warehouse.connect_read_only()
     try:
         if form == "table":
             relation = connection.sql(sql)
             if relation is not None:
                 _print_whole(rich_table(relation.pl()), console)
-            return
+            return []
+        stations = _stations(connection)
         cursor = connection.execute(sql)
         names = _distinct([column[0] for column in cursor.description or ()])
         rows = cursor.fetchall()
@@ -46,6 +55,33 @@ def run_query(platform: Platform, sql: str, form: str, console: Console, stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([_in_a_cell(value) for value in row] for row in rows)
+    return _named(stations, sql, names, rows)
+
+
+def _stations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None]]:
+    """Network, station and attribution of every station; none in a warehouse without any."""
+    try:
+        return connection.execute(
+            f"SELECT network, station_id, attribution FROM {UNION_SCHEMA}.stations"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return []
+
+
+def _named(
+    stations: list[tuple[str, str, str | None]], sql: str, names: list[str], rows: list[Any]
+) -> list[str]:
+    """Whom to name for the networks that ``sql`` mentions, narrowed to those and to the stations
+    that the result shows.
+    """
+    words = set(re.findall(r"\w+", sql.casefold()))
+    named = [one for one in stations if words & {one[0], UNION_SCHEMA}] if rows else []
+    for place, column in enumerate(("network", "station_id")):
+        if column in names:
+            shown = {str(row[names.index(column)]) for row in rows}
+            # A column of that name may hold something else.
+            named = [one for one in named if one[place] in shown] or named
+    return sorted({text or network_attribution(network) for network, _, text in named})
 
 
 def _print_whole(table: Table, console: Console) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_resources.attribution import file_metadata, station_attributions
 from aq_resources.failures import PermanentFailure
 from aq_resources.object_store import ObjectStore
 from aq_resources.raw_pulls import RawAnswer, RawPullStore
@@ -181,6 +182,7 @@ class S3IOManager(dg.IOManager):
         files = self.day_files(network, name)
         sizes: dict[date, tuple[int, int]] = {}
         details: dict[str, Metadata] = {}
+        attributions = station_attributions(self.warehouse, network)
         for window, frame in stream.chunks:
             if frame.schema != files.schema:
                 raise PermanentFailure(
@@ -189,7 +191,8 @@ class S3IOManager(dg.IOManager):
                 )
             numbers = stream.details(frame)
             for day, part in _by_day(window, frame):
-                data = parquet_bytes(part)
+                stations = part["station_id"].unique().cast(pl.String).to_list()
+                data = parquet_bytes(part, file_metadata(network, stations, attributions))
                 self.store.put(files.key(day), data)
                 details[day.isoformat()] = {
                     "dagster/partition_row_count": len(part),
@@ -287,10 +290,10 @@ def _attach(context: dg.OutputContext, details: Mapping[str, Metadata], summary:
     step.add_asset_metadata({**summary, **details.get(last, {})}, partition_key=last)
 
 
-def parquet_bytes(frame: pl.DataFrame) -> bytes:
-    """The frame as one Parquet file; the same rows give the same bytes."""
+def parquet_bytes(frame: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The frame as one Parquet file; the same rows and metadata give the same bytes."""
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    frame.write_parquet(buffer, compression="zstd", statistics=True, metadata=dict(metadata or {}))
     return buffer.getvalue()
 
 

@@ -1,7 +1,8 @@
 """Clients of the networks, one module each, found by the network's name.
 
 A module here named ``<network>`` offers ``create(config, settings, now)``, which returns a
-`NetworkClient`, and ``NetworkSettings``, its settings class. Nothing else lists the networks.
+`NetworkClient`, ``NetworkSettings``, its settings class, ``TITLE`` and ``ATTRIBUTION``. Nothing
+else lists the networks.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ def create_client(config: NetworkConfig, settings: Settings, now: Clock) -> Netw
 def network_title(network: str) -> str:
     """The network's name as people write it."""
     return str(_module(network).TITLE)
+
+
+def network_attribution(network: str) -> str:
+    """Whom to name for the network's data; its stations may name others besides."""
+    return str(_module(network).ATTRIBUTION)
 
 
 def network_dimensions(network: str) -> tuple[str, ...]:

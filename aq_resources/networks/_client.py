@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import httpx
 import polars as pl
@@ -163,7 +163,10 @@ class StationList:
     failures: dict[str, TransientFailure | PermanentFailure]
 
 
-class FewInTurn:
+One = TypeVar("One")
+
+
+class FewInTurn(Generic[One]):
     """Which few of many to ask for the newest hour: the freshest of last time, others in turn.
 
     A silent one among many must not hide that the others go on.
@@ -172,13 +175,13 @@ class FewInTurn:
     def __init__(self, few: int) -> None:
         self._few = few
         self._next = 0
-        self.freshest: str | None = None
+        self.freshest: One | None = None
 
-    def choose(self, names: Sequence[str]) -> list[str]:
-        """Some of ``names``, which must not be empty."""
-        turn = [names[(self._next + n) % len(names)] for n in range(self._few)]
-        self._next = (self._next + self._few - 1) % len(names)
-        preferred = [name for name in names if name == self.freshest]
+    def choose(self, many: Sequence[One]) -> list[One]:
+        """Some of ``many``, which must not be empty."""
+        turn = [many[(self._next + n) % len(many)] for n in range(self._few)]
+        self._next = (self._next + self._few - 1) % len(many)
+        preferred = [one for one in many if one == self.freshest]
         return list(dict.fromkeys([*preferred, *turn]))[: self._few]
 
 

@@ -158,7 +158,7 @@ class AirQinoClient:
             auth=auth,
             explain=lambda response: _explain(response, logged_in=auth is not None),
         )
-        self._few = FewInTurn(NEWEST_STATIONS)
+        self._few = FewInTurn[str](NEWEST_STATIONS)
 
         # A convenience on another host: asked once, without the login, and not waited for.
         self._catalogue_http = HttpClient(

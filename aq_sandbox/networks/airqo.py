@@ -413,6 +413,7 @@ def _site(name: str) -> dict[str, Any]:
         "latitude": round(0.3476 + 0.2 * (chance(name, "latitude") - 0.5), 6),
         "longitude": round(32.5825 + 0.2 * (chance(name, "longitude") - 0.5), 6),
         "city": "Kampala",
+        "country": "Uganda",
         "network": "airqo",
         "data_provider": "US Embassy" if _is_reference(name) else "AirQo",
     }

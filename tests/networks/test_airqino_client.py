@@ -398,14 +398,16 @@ def test_an_override_mends_wrong_coordinates(sandbox: RunningSandbox, bench: Mak
     assert all(one.longitude is not None and one.longitude > 0 for one in found.stations)
     described = [{**asdict(one), "seen": True} for one in found.stations]
     known = {"latitude": 5.3357, "longitude": -3.9782, "timezone": "Africa/Abidjan"}
-    frame = station_rows(
+    frame, problems = station_rows(
         "airqino", described, {STATIONS[0]: known}, STATIONS_TABLE.schema.to_frame(), NOW
     )
     mended, other = frame.iter_rows(named=True)
     assert {name: mended[name] for name in known} == known
     assert mended["coordinates_source"] == "override"
     assert mended["name"] == "SMART188"
-    assert other["coordinates_source"] == "upstream"
+    assert (other["latitude"], other["longitude"], other["coordinates_source"]) == (None,) * 3
+    assert problems["station_id"].to_list() == [STATIONS[1]]
+    assert problems["problem"].to_list() == ["far_from_country"]
 
 
 def test_a_station_that_cannot_be_described_does_not_hide_the_others(

@@ -25,7 +25,9 @@ from aq_resources.networks.airqo.bodies import error_kind as kind_of
 from aq_resources.networks.airqo.parse import FIELDS
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
+from aq_resources.tables import STATIONS
 from aq_science.readings import VERSION_SCHEMA, fold_versions, hourly_readings
+from aq_science.stations import station_rows
 from aq_science.windows import Window
 
 BASE = "https://airqo.example"
@@ -214,9 +216,25 @@ def test_the_real_measurements_of_2024(real_data: Path, client: AirQoClient) -> 
 def test_positions_at_zero_are_missing(real_data: Path) -> None:
     body = json.loads((real_data / "airqo" / FETCHES[0][0]).read_text("utf-8"))
     rows = [r for cohort in body["cohorts"] for device in cohort["devices"] for r in device["data"]]
-    unknown = [r for r in rows if position(r) == (None, None)]
+    described = [
+        {
+            "station_id": str(n),
+            "seen": True,
+            "parameters": (),
+            "latitude": at[0],
+            "longitude": at[1],
+        }
+        for n, at in enumerate(map(position, rows))
+    ]
+    stations, problems = station_rows("airqo", described, {}, STATIONS.schema.to_frame(), LATER)
+    unknown = set(problems.filter(pl.col("problem") == "zero")["station_id"])
     assert len(unknown) == 843
-    assert all(r["latitude"] == r["longitude"] == 0.0 for r in unknown)
+    assert all(rows[int(n)]["latitude"] == rows[int(n)]["longitude"] == 0.0 for n in unknown)
+    assert (
+        not stations.select((pl.col("latitude") == 0) & (pl.col("longitude") == 0))
+        .to_series()
+        .any()
+    )
     assert position({"latitude": 0.0, "longitude": 32.6}) == (0.0, 32.6)
     assert position({"approximate_latitude": 0.2, "approximate_longitude": 32.6}) == (0.2, 32.6)
 

@@ -10,6 +10,8 @@ from datetime import datetime
 
 import pytest
 
+from aq_platform.query import _named
+from aq_resources.networks.airqino import ATTRIBUTION as AIRQINO
 from tests.integration.harness import Installation
 from tests.platform.conftest import STATIONS, Invoke, Loaded
 
@@ -20,7 +22,7 @@ def test_json_is_a_list_of_objects(loaded: Loaded, invoke: Invoke) -> None:
     sql = DAYS + "WHERE parameter = 'pm25' ORDER BY station_id, date"
     result = invoke(loaded.installation, "query", sql, "--format", "json")
     assert result.exit_code == 0
-    assert result.stderr == ""
+    assert result.stderr == f"Attribution: {AIRQINO}\n"
     rows = json.loads(result.stdout)
     assert len(rows) == 3 * len(STATIONS)
     assert list(rows[0]) == ["station_id", "date", "hours_present", "mean"]
@@ -65,7 +67,7 @@ def test_csv_has_a_header_and_iso_times(loaded: Loaded, invoke: Invoke) -> None:
     sql += " ORDER BY hour LIMIT 2"
     result = invoke(loaded.installation, "query", sql, "--format", "csv")
     assert result.exit_code == 0
-    assert result.stderr == ""
+    assert result.stderr == f"Attribution: {AIRQINO}\n"
     header, *rows = csv.reader(io.StringIO(result.stdout))
     assert header == ["hour", "value", "nothing", "odd"]
     assert len(rows) == 2
@@ -157,3 +159,43 @@ def test_json_keeps_columns_of_one_name_and_integers_of_any_size(
     sql = "SELECT 1 AS a, 2 AS a, 170141183460469231731687303715884105727::HUGEINT AS huge"
     result = invoke(loaded.installation, "query", sql, "--format", "json")
     assert json.loads(result.stdout) == [{"a": 1, "a_1": 2, "huge": 2**127 - 1}]
+
+
+def test_a_query_to_look_at_or_about_no_network_names_nobody(
+    loaded: Loaded, invoke: Invoke
+) -> None:
+    assert invoke(loaded.installation, "query", DAYS).stderr == ""
+    sql = "SELECT count(*) FROM information_schema.tables"
+    assert invoke(loaded.installation, "query", sql, "--format", "csv").stderr == ""
+
+
+KNOWN = [
+    ("airqino", "1", "Alpha"),
+    ("openaq", "1", "Beta; via OpenAQ"),
+    ("openaq", "2", "Gamma; via OpenAQ"),
+    ("airqino", "3", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("sql", "names", "rows", "named"),
+    [
+        ("FROM openaq.stations", ["n"], [(1,)], ["Beta; via OpenAQ", "Gamma; via OpenAQ"]),
+        ("from OpenAQ.stations", ["station_id"], [("2",)], ["Gamma; via OpenAQ"]),
+        (
+            "FROM air_quality.forecasts",
+            ["station_id", "network"],
+            [("1", "airqino")],
+            ["Alpha"],
+        ),
+        ("FROM air_quality.x", ["station_id"], [("1",)], ["Alpha", "Beta; via OpenAQ"]),
+        ("FROM airqino.x", ["station_id"], [("other",)], [AIRQINO, "Alpha"]),
+        ("FROM airqino.x", ["station_id"], [("3",)], [AIRQINO]),
+        ("FROM airqino.x", ["station_id"], [], []),
+        ("SELECT 1", ["station_id"], [("1",)], []),
+    ],
+)
+def test_whom_a_result_names(
+    sql: str, names: list[str], rows: list[tuple[str, ...]], named: list[str]
+) -> None:
+    assert _named(KNOWN, sql, names, rows) == named

@@ -1,14 +1,18 @@
 """IO managers in real runs: whole partitions, the same bytes again, and what the UI is told."""
 
 import hashlib
+import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -23,9 +27,10 @@ from aq_resources.io_managers import (
     file_name,
     parquet_bytes,
 )
+from aq_resources.networks.airqino import ATTRIBUTION as AIRQINO
 from aq_resources.object_store import LocalObjectStore, ObjectStore
 from aq_resources.raw_pulls import RawAnswer, RawPullStore
-from aq_resources.tables import HOURLY_READINGS
+from aq_resources.tables import HOURLY_READINGS, STATIONS
 from aq_resources.warehouse import Warehouse, WarehouseLocation
 from aq_science.windows import Window
 from tests.factories import DAY, HOUR, MIDNIGHT, answer, daily_frame, hourly, station_frame
@@ -156,6 +161,42 @@ def test_run_again_gives_the_same_bytes(local_files: S3IOManager) -> None:
     run("hourly_readings", stream, local_files, D2)
     run("hourly_readings", stream, local_files, D1, D3)
     assert [store.get(KEY.format(n)) for n in (1, 2, 3)] == before
+
+
+def attribution(data: bytes) -> Any:
+    return json.loads(pl.read_parquet_metadata(io.BytesIO(data))["attribution"])
+
+
+def test_every_file_says_whom_to_name_for_its_stations(files: S3IOManager) -> None:
+    run("hourly_readings", stream, files, D1)
+    known = station_frame("s1", attribution="Ministère (CC BY 4.0)")
+    files.warehouse.replace("airqino", "stations", STATIONS, known)
+    run("hourly_readings", lambda window: named_stream(window, "s1", "s2"), files, D2)
+    run("hourly_readings", lambda window: named_stream(window), files, D3)
+    found = [attribution(files.store.get(KEY.format(n))) for n in (1, 2, 3)]
+    assert found == [
+        {AIRQINO: ["s1"]},
+        {AIRQINO: ["s2"], "Ministère (CC BY 4.0)": ["s1"]},
+        {AIRQINO: []},
+    ]
+    scanned = load("hourly_readings", files, D1, D3).scan(Window.of_days(D1, D3))
+    assert scanned.collect_schema() == HOURLY_READINGS.schema
+
+
+def named_stream(window: Window, *stations: str) -> FrameStream:
+    rows = [hourly([1.0], window.start, station=name) for name in stations]
+    return FrameStream(iter([(window, pl.concat([*rows, hourly([])]))]))
+
+
+def test_other_readers_find_whom_to_name(local_files: S3IOManager) -> None:
+    run("hourly_readings", stream, local_files, D1)
+    path = local_files.store.uri(KEY.format(1))
+    with closing(duckdb.connect()) as connection:
+        found = connection.execute(
+            "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'attribution'",
+            [path],
+        ).fetchone()
+    assert found == (json.dumps({AIRQINO: ["s1"]}, ensure_ascii=False),)
 
 
 def test_bytes_do_not_depend_on_what_else_the_process_has_seen() -> None:

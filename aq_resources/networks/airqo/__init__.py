@@ -18,10 +18,10 @@ from datetime import datetime
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.airqo.client import AirQoClient
-from aq_resources.networks.airqo.settings import TITLE, NetworkSettings
+from aq_resources.networks.airqo.settings import ATTRIBUTION, TITLE, NetworkSettings
 from aq_resources.settings import Settings
 
-__all__ = ["TITLE", "AirQoClient", "NetworkSettings", "create"]
+__all__ = ["ATTRIBUTION", "TITLE", "AirQoClient", "NetworkSettings", "create"]
 
 
 def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime]) -> AirQoClient:

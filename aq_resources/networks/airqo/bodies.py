@@ -73,13 +73,11 @@ def as_count(value: object) -> int | None:
 
 
 def position(row: dict[str, Any]) -> tuple[float | None, float | None]:
-    """Latitude and longitude; neither where AirQo writes 0.0 for both, which means unknown."""
-    latitude, longitude = (
-        as_number(row.get(key, row.get(f"approximate_{key}"))) for key in ("latitude", "longitude")
+    """Latitude and longitude as AirQo says them: 0.0 for both means unknown."""
+    return (
+        as_number(row.get("latitude", row.get("approximate_latitude"))),
+        as_number(row.get("longitude", row.get("approximate_longitude"))),
     )
-    if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
-        return None, None
-    return latitude, longitude
 
 
 def as_number(value: object) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.http import HttpClient, concurrently
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks._client import Parsed, Pull, StationList, parse_in_batches
+from aq_resources.networks._client import FewInTurn, Parsed, Pull, StationList, parse_in_batches
 from aq_resources.networks.airqo.api import Api
 from aq_resources.networks.airqo.bodies import (
     DOWNLOAD,
@@ -71,8 +71,7 @@ class AirQoClient:
         self._workers = settings.http_concurrency
         self._api = Api(own, settings, now)
         self._known_members: Members | None = None
-        self._turn = 0
-        self._freshest: Entry | None = None
+        self._few = FewInTurn[Entry](NEWEST_ENTRIES)
 
     def pull(self, window: Window) -> Iterator[Pull]:
         """Days that end the window by the v2 measurements, those before by the download."""
@@ -111,7 +110,7 @@ class AirQoClient:
         """
         now = self._now()
         window = Window(now - NEWEST_WITHIN, now)
-        entries = self._some_entries()
+        entries = self._few.choose(self._entries)
         members = Members({}, {}, {})
         http = self._api.newest_http
         if any(entry.kind == "device" for entry in entries):
@@ -134,7 +133,7 @@ class AirQoClient:
             if not self._network_speaks(http):
                 raise PermanentFailure(_NOT_LISTED)
             return None
-        self._freshest = newest[1]
+        self._few.freshest = newest[1]
         return newest[0]
 
     def stations(self) -> StationList:
@@ -315,13 +314,6 @@ class AirQoClient:
                 return found
             self._known_members = found
         return self._known_members
-
-    def _some_entries(self) -> list[Entry]:
-        count = len(self._entries)
-        turn = [self._entries[(self._turn + n) % count] for n in range(NEWEST_ENTRIES)]
-        self._turn = (self._turn + NEWEST_ENTRIES - 1) % count
-        preferred = [self._freshest] if self._freshest else []
-        return list(dict.fromkeys([*preferred, *turn]))[:NEWEST_ENTRIES]
 
 
 @dataclass

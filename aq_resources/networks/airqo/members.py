@@ -9,8 +9,9 @@ from typing import Any, Literal
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.networks._client import Station
 from aq_resources.networks.airqo.bodies import as_count, as_dict, dicts_in, position
+from aq_resources.networks.airqo.settings import ATTRIBUTION
+from aq_science.stations import country_code
 
-ATTRIBUTION = "AirQo, Makerere University (https://airqo.net)"
 METADATA = "/api/v2/devices/metadata"
 # More than any documented page; the server cuts it to its own size and says so in `meta`.
 ASKED_RECORDS = 1000
@@ -113,13 +114,14 @@ def listed(what: str, get: Get) -> list[dict[str, Any]]:
 def describe(name: str, device: dict[str, Any], sites: dict[str, dict[str, Any]]) -> Station:
     """A device as a station, with the name and place of its site."""
     site = sites.get(str(device.get("site_id")), {})
-    provider, city = site.get("data_provider"), site.get("city")
+    provider, city, country = (site.get(key) for key in ("data_provider", "city", "country"))
     latitude, longitude = position(site)
     return Station(
         name,
         name=str(site.get("long_name") or site.get("name") or name),
         latitude=latitude,
         longitude=longitude,
+        country=country_code(country) if isinstance(country, str) else None,
         city=city if isinstance(city, str) else None,
         # The metadata do not say what is measured; AirQo's own low-cost devices all do the same.
         parameters=("pm10", "pm25") if device.get("category") == "lowcost" else (),

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from aq_resources.settings import Credential, EnvironmentSettings
 
 TITLE = "AirQo"
+ATTRIBUTION = "AirQo, Makerere University (https://airqo.net)"
 API_URL = "https://api.airqo.net"
 # The documents' "3 historical calls a minute"; then AirQo blocks, for 15 minutes by its own word.
 HISTORICAL_PER_MINUTE = 3

@@ -16,10 +16,15 @@ from datetime import datetime
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.openaq.client import OpenAQClient
-from aq_resources.networks.openaq.settings import TITLE, WITHOUT_KEY, NetworkSettings
+from aq_resources.networks.openaq.settings import (
+    ATTRIBUTION,
+    TITLE,
+    WITHOUT_KEY,
+    NetworkSettings,
+)
 from aq_resources.settings import Settings
 
-__all__ = ["DIMENSIONS", "TITLE", "NetworkSettings", "OpenAQClient", "create"]
+__all__ = ["ATTRIBUTION", "DIMENSIONS", "TITLE", "NetworkSettings", "OpenAQClient", "create"]
 
 # Tables beside the stations.
 DIMENSIONS = ("countries", "parameters")

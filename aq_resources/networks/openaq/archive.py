@@ -17,7 +17,7 @@ from aq_resources.http import HttpClient, RefusedRequest, concurrently
 from aq_resources.networks._client import Pull, Station, StationList
 from aq_resources.networks.openaq import files
 from aq_resources.networks.openaq.bodies import NAMES
-from aq_resources.networks.openaq.settings import TITLE, WITHOUT_KEY
+from aq_resources.networks.openaq.settings import ATTRIBUTION, TITLE, WITHOUT_KEY
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
 from aq_science.windows import DAY, HOUR, Window, midnight
@@ -89,7 +89,7 @@ class Archive:
                 latitude=_float(row["lat"]),
                 longitude=_float(row["lon"]),
                 parameters=tuple(sorted(parameters)),
-                attribution="via OpenAQ (https://openaq.org)",
+                attribution=ATTRIBUTION,
             )
         return PermanentFailure(
             f"{TITLE}'s archive has no file of location {name} in the {DESCRIBED_WITHIN} days up "

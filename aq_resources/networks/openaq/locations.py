@@ -14,6 +14,7 @@ import msgspec
 from aq_resources.network_settings import EARTH_KM, Area
 from aq_resources.networks._client import Problems, Station
 from aq_resources.networks.openaq.bodies import NAMES, Location, read, text
+from aq_resources.networks.openaq.settings import ATTRIBUTION
 from aq_resources.object_store import MissingObject, ObjectStore
 from aq_resources.raw_pulls import RawAnswer
 from aq_science.windows import DAY
@@ -144,7 +145,7 @@ def _attribution(location: Location) -> str:
     if not location.licenses:
         parts.append(text(location.owner, "name"))
     named = dict.fromkeys(part for part in parts if part)
-    return "; ".join([*named, "via OpenAQ (https://openaq.org)"])
+    return "; ".join([*named, ATTRIBUTION])
 
 
 def area_path(area: Area) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from aq_resources.http import concurrently
-from aq_resources.networks._client import Problems
+from aq_resources.networks._client import FewInTurn, Problems
 from aq_resources.networks.openaq.api import Api
 from aq_resources.networks.openaq.bodies import Latest, hour_ending, read
 from aq_resources.networks.openaq.budget import NEWEST_STATIONS
@@ -21,8 +21,7 @@ class NewestHour:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._asked_last = 0
-        self._freshest: str | None = None
+        self._few = FewInTurn[str](NEWEST_STATIONS)
 
     def ask(self, stations: Sequence[str], now: datetime) -> datetime | None:
         """Start of the newest complete hour; None where there is none within the last hours.
@@ -30,7 +29,7 @@ class NewestHour:
         Raises `TransientFailure` or `PermanentFailure` where no station answers.
         """
         window = Window(now - WITHIN, now)
-        asked = self._some(stations)
+        asked = self._few.choose(stations)
         pulls = list(
             concurrently(
                 lambda station: self._api.ask(
@@ -52,13 +51,5 @@ class NewestHour:
         ]
         if not hours:
             return None
-        newest, self._freshest = max(hours, key=lambda one: one[0])
+        newest, self._few.freshest = max(hours, key=lambda one: one[0])
         return newest
-
-    def _some(self, stations: Sequence[str]) -> list[str]:
-        """A silent station among many must not hide that the others go on."""
-        count = len(stations)
-        turn = [stations[(self._asked_last + n) % count] for n in range(NEWEST_STATIONS)]
-        self._asked_last = (self._asked_last + NEWEST_STATIONS - 1) % count
-        preferred = [station for station in stations if station == self._freshest]
-        return list(dict.fromkeys([*preferred, *turn]))[:NEWEST_STATIONS]

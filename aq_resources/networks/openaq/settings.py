@@ -9,6 +9,7 @@ from aq_resources.failures import SettingsError
 from aq_resources.settings import EnvironmentSettings
 
 TITLE = "OpenAQ"
+ATTRIBUTION = "via OpenAQ (https://openaq.org)"
 WITHOUT_KEY = "Set AQ_OPENAQ_API_KEY (https://explore.openaq.org/register gives keys out)."
 
 
