@@ -29,8 +29,9 @@ from aq_sandbox.replay import folder_of
 from aq_sandbox.state import Sandbox
 
 TOKEN = "sandbox-airqo-token"
-# The cohort is the one that the project's networks.yaml names, so that the demo finds it.
-COHORT, GRID = "6981ab03fcc8e8001510aedf", "9d" * 12
+COHORT, GRID = "c0" * 12, "9d" * 12
+# The project's networks.yaml names it: the demo has to find it.
+LISTED_COHORT = "6981ab03fcc8e8001510aedf"
 PAGE, DEFAULT_PAGE = 80, 30
 DOWNLOAD_PAGE = 2000
 METADATA_PAGE = 1000
@@ -254,6 +255,8 @@ class _AirQo:
             return self._devices()
         if kind == "cohorts" and (folder := self._sandbox.config.replay) is not None:
             return _recorded(folder).cohorts.get(given)
+        if (kind, given) == ("cohorts", LISTED_COHORT):
+            return self._devices()
         known = {"devices": device_id, "sites": site_id}.get(kind)
         return next(
             ((name,) for name in self._devices() if known is not None and known(name) == given),

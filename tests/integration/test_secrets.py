@@ -43,8 +43,13 @@ def secret_variables(settings: type[EnvironmentSettings]) -> list[str]:
     return [
         f"{prefix}{name}".upper()
         for name, field in settings.model_fields.items()
-        if SecretStr in (field.annotation, *get_args(field.annotation))
+        if SecretStr in types(field.annotation)
     ]
+
+
+def types(annotation: object) -> set[object]:
+    """An annotation and all that it is made of."""
+    return {annotation}.union(*(types(part) for part in get_args(annotation)))
 
 
 def mark(variable: str) -> str:

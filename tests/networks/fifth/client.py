@@ -131,7 +131,9 @@ class CityAirClient:
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
-        problems, rows, unreadable = Problems(), [], set()
+        problems = Problems()
+        rows: list[tuple[object, ...]] = []
+        unreadable: set[str] = set()
         for answer in answers:
             station, known = answer.url.rsplit("/", 1)[-1], len(rows)
             try:
