@@ -192,8 +192,10 @@ def compare(archive: str, files: list[str], endpoint_url: str, repeat: int, take
     place = "disk" if archive.startswith("/") else "S3"
     with closing(open_client(archive, taken)) as client:
         speed = fastest(f"pull and parse, {place}", repeat, lambda: ours(client, taken.window))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory so far {peak:21,.0f} MiB")
+    if place == "S3":
+        # DuckDB has not begun yet.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"peak memory {peak:28,.0f} MiB")
     baseline = fastest(
         f"DuckDB read_csv, {place}", repeat, lambda: bare_duckdb(files, endpoint_url)
     )

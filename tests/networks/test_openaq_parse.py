@@ -266,6 +266,14 @@ class TestHours:
         assert parsed.versions["value_native"].to_list() == [0.0]
         assert problems(parsed) == {}
 
+    def test_a_row_that_names_no_value_has_another_form(self) -> None:
+        row = hour("2026-06-01T05:00:00Z")
+        row["mean"] = row.pop("value")
+        parsed = parse(LISTED, kept("/sensors/51/hours", page(row)))
+        assert parsed.versions.is_empty()
+        assert problems(parsed) == {"row_form": 1}
+        assert parsed.unreadable == ("5",)
+
     @pytest.mark.parametrize(
         ("percent", "share"), [(5_844_700.0, None), (-1.0, None), (None, None), (0.0, 0.0)]
     )

@@ -62,7 +62,8 @@ class Hour(msgspec.Struct, gc=False):
 
     period: _Period
     parameter: _Parameter
-    value: float | None = None
+    # Null where there is no reading, but never left out.
+    value: float | None
     coverage: _Coverage | None = None
 
     @property
