@@ -342,7 +342,7 @@ def replayed(client: AirQoClient, folder: Path, now: datetime, *days: date) -> l
 
 
 def test_recorded_measurements_come_through_page_by_page(make: Make, real_data: Path) -> None:
-    client = make()
+    client = make(f"grid:{GRID}")
     now = datetime(2024, 8, 12, 12, tzinfo=UTC)
     pulls = replayed(client, real_data, now, date(2024, 8, 6), date(2024, 8, 12))
     # 180 records in pages of 80; one lies before the week.
@@ -356,7 +356,7 @@ def test_a_recorded_download_fetched_twice_gives_the_cohorts_mean_and_the_revisi
     make: Make, real_data: Path, tmp_path: Path
 ) -> None:
     """AirQo's own mean of that hour, 39.34, counts three of its four devices twice."""
-    yaounde, everything = make(f"cohort:{YAOUNDE}"), make()
+    yaounde, everything = make(f"cohort:{YAOUNDE}"), make(f"grid:{GRID}")
     versions = []
     # More than a week later, so that every day comes by the download.
     for name, now in (
