@@ -685,16 +685,3 @@ def test_a_secret_that_cannot_be_sent_is_not_shown(make: Make, name: str, secret
     with pytest.raises(SettingsError, match=f"{name}: .*holds characters") as error:
         make(**{name: secret})
     assert "ked" not in str(error.value)
-
-
-def test_no_secret_follows_to_another_host(airqo: RunningSandbox, make: Make) -> None:
-    api = make(AQ_AIRQO_CLIENT_SECRET=" MARKED-secret\n")._api
-    [prepare] = api.http._client.event_hooks["request"]
-    home = f"{airqo.url}{MEASUREMENTS}/recent"
-    for url, sent in ((home, True), (home.replace("http", "https"), False), ("http://x/", False)):
-        request = httpx.Request("GET", url, headers={"X-Client-Secret": "MARKED-secret"})
-        prepare(request)
-        assert (request.headers.get("X-Client-Secret") == "MARKED-secret") is sent
-    with running_sandbox(SandboxConfig(now=NOW)) as other:
-        answer = api.http._client.get(f"{other.url}{MEASUREMENTS}/recent")
-        assert "X-Client-Secret" not in answer.request.headers
