@@ -39,16 +39,12 @@ def kept_pull(
     window: Window,
     now: Callable[[], datetime],
     ask: Callable[[], httpx.Response],
-    strike: Callable[[str], str] = str,
 ) -> Pull:
-    """Outcome of ``ask``: what the network answered is kept as it came, good or not.
-
-    ``strike`` takes out of a body the secrets that a server may repeat.
-    """
+    """Outcome of ``ask``: what the network answered is kept as it came, good or not."""
 
     def keep(response: httpx.Response) -> RawAnswer:
         asked = (window.start, window.end)
-        return RawAnswer(url, params, asked, now(), response.status_code, strike(response.text))
+        return RawAnswer(url, params, asked, now(), response.status_code, response.text)
 
     try:
         return Pull(subject, keep(ask()))

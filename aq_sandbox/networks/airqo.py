@@ -251,12 +251,12 @@ class _AirQo:
 
     def _of(self, kind: str, given: str) -> tuple[str, ...] | None:
         """Devices of a device, site, grid or cohort; None for an id that is unknown."""
-        if (kind, given) in (("cohorts", COHORT), ("grids", GRID)):
-            return self._devices()
         if kind == "cohorts" and (folder := self._sandbox.config.replay) is not None:
             return _recorded(folder).cohorts.get(given)
-        if (kind, given) == ("cohorts", LISTED_COHORT):
+        if (kind, given) in (("cohorts", COHORT), ("grids", GRID)):
             return self._devices()
+        if (kind, given) == ("cohorts", LISTED_COHORT):
+            return self._devices()[:4]
         known = {"devices": device_id, "sites": site_id}.get(kind)
         return next(
             ((name,) for name in self._devices() if known is not None and known(name) == given),

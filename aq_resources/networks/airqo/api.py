@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
@@ -39,9 +37,6 @@ class Api:
     def __init__(self, own: NetworkSettings, settings: Settings, now: Callable[[], datetime]):
         self.url = own.url.rstrip("/")
         self._now = now
-        plain = [given.get_secret_value() for given in (own.token, own.client_secret) if given]
-        # As a server may repeat them: as they are, or as they stood in the address.
-        self._secrets = [form for secret in plain for form in (secret, quote(secret, safe=""))]
         self._token = own.token
         self._client_secret = own.client_secret
         self.limit = SharedRateLimit(
@@ -57,23 +52,15 @@ class Api:
     def _open(
         self, wait: Callable[[float], None], patience: float, timeout: float, attempts: int
     ) -> HttpClient:
-        own = httpx.URL(self.url)
-
-        def prepare(request: httpx.Request) -> None:
-            # A redirect to another host, or away from TLS, must not carry the secret along.
-            at_home = (request.url.scheme, request.url.netloc) == (own.scheme, own.netloc)
-            request.headers.pop("X-Client-Secret", None)
-            if self._client_secret is not None and at_home:
-                request.headers["X-Client-Secret"] = self._client_secret.get_secret_value()
-            wait(patience)
-
+        secret = self._client_secret
         return HttpClient(
             TITLE,
             timeout=timeout,
             attempts=attempts,
             auth=_TokenInQuery(self._token.get_secret_value()) if self._token else None,
-            explain=self._explain,
-            on_request=prepare,
+            headers={"X-Client-Secret": secret.get_secret_value()} if secret else None,
+            explain=_explain,
+            on_request=lambda _: wait(patience),
             asked_wait=self._asked_wait,
         )
 
@@ -104,7 +91,6 @@ class Api:
             window,
             self._now,
             lambda: self._send(http, url, params, post),
-            self._strike,
         )
         if pull.answer is None:
             return pull, None
@@ -131,15 +117,10 @@ class Api:
             response = http.post(url, post, what_is_wrong)
         if error_kind(decoded(response.text)) is not None:
             raise RefusedRequest(
-                f"{TITLE} refuses {url} by a {response.status_code}. {self._explain(response)}",
+                f"{TITLE} refuses {url} by a {response.status_code}. {_explain(response)}",
                 response,
             )
         return response
-
-    def _strike(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
     def _asked_wait(self, response: httpx.Response) -> float | None:
         """The wait that a 429 states in its body; kept for every process."""
@@ -154,24 +135,24 @@ class Api:
                 return wait
         return None
 
-    def _explain(self, response: httpx.Response) -> str:
-        body = decoded(response.text)
-        kind = error_kind(body)
-        said = self._strike(" ".join(str(body.get("message") or "").split()))[:200]
-        if kind is None and response.status_code in (401, 403):
-            kind = "token"
-        if kind is None and response.status_code == httpx.codes.NOT_FOUND:
-            kind = "no_data"
-        hint = _HINTS.get(kind or "", "")
-        return f"It says: {said!r}. {hint}".rstrip() if said else hint
+
+def _explain(response: httpx.Response) -> str:
+    body = decoded(response.text)
+    kind = error_kind(body)
+    said = " ".join(str(body.get("message") or "").split())[:200]
+    if kind is None and response.status_code in (401, 403):
+        kind = "token"
+    if kind is None and response.status_code == httpx.codes.NOT_FOUND:
+        kind = "no_data"
+    hint = _HINTS.get(kind or "", "")
+    return f"It says: {said!r}. {hint}".rstrip() if said else hint
 
 
 class _TokenInQuery(httpx.Auth):
-    """Puts the token into the address as the request leaves, and keeps it out of httpx's log."""
+    """Puts the token into the address as the request leaves."""
 
     def __init__(self, token: str) -> None:
         self._token = token
-        _httpx_log.addFilter(_without_token)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Httpx's hook."""
@@ -182,16 +163,3 @@ class _TokenInQuery(httpx.Auth):
         finally:
             # Whatever looks at the request later, such as an error's text, sees no token.
             request.url = bare
-
-
-_httpx_log = logging.getLogger("httpx")
-
-
-def _without_token(record: logging.LogRecord) -> bool:
-    """Httpx logs the address of every request."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            arg.copy_remove_param("token") if isinstance(arg, httpx.URL) else arg
-            for arg in record.args
-        )
-    return True
