@@ -20,7 +20,7 @@ def station_attributions(warehouse: Warehouse, network: str) -> dict[str, str]:
     return dict(warehouse.read(query).iter_rows())
 
 
-def credits(
+def credited_to(
     network: str, stations: Collection[str], known: Mapping[str, str]
 ) -> dict[str, list[str]]:
     """Stations by whom to name for them; the network itself where that is not known, or where
@@ -36,5 +36,5 @@ def credits(
 def file_metadata(
     network: str, stations: Collection[str], known: Mapping[str, str]
 ) -> dict[str, str]:
-    """Key-value metadata of a Parquet file: `credits` as a JSON object."""
-    return {ATTRIBUTION: json.dumps(credits(network, stations, known), ensure_ascii=False)}
+    """Key-value metadata of a Parquet file: `credited_to` as a JSON object."""
+    return {ATTRIBUTION: json.dumps(credited_to(network, stations, known), ensure_ascii=False)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,9 +11,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aq_resources.failures import SettingsError
+from aq_science.stations import km_between
 
-# Mean radius (IUGG).
-EARTH_KM = 6371.0088
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -64,11 +62,7 @@ class Area(_Strict):
 
     def km_to(self, latitude: float, longitude: float) -> float:
         """Great-circle distance of a place from the point."""
-        here, there = math.radians(self.latitude), math.radians(latitude)
-        east = math.radians(longitude - self.longitude)
-        half = math.sin((there - here) / 2) ** 2
-        half += math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
-        return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+        return km_between((self.latitude, self.longitude), (latitude, longitude))
 
 
 def is_group(entry: str) -> bool:

@@ -92,8 +92,9 @@ class Settings(EnvironmentSettings):
     sensors: bool = Field(
         default=True, description="Whether sensors and schedules start switched on"
     )
+    # AirQo publishes an hour up to two and a half hours after it began.
     look_back_hours: int = Field(
-        6, ge=0, description="An hourly refresh also pulls the UTC day of this many hours ago"
+        6, ge=3, description="An hourly refresh also pulls the UTC day of this many hours ago"
     )
     revisit_days: Annotated[tuple[int, ...], NoDecode] = Field(
         (1, 3, 7, 30), description="Days after a day's end at which it is pulled again"

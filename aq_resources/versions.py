@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from aq_resources.networks._client import NetworkClient, Problems
+from aq_resources.networks._client import ChoosingClient, NetworkClient, Problems
 from aq_resources.raw_pulls import RawPullStore, folder_window
 from aq_science.readings import VERSION_SCHEMA
 from aq_science.windows import Window
@@ -34,9 +34,10 @@ class VersionReader:
                 self._read[name] = set(self.pulls.keys(name))
                 self._parsed[name] = self._parse(name)
         inside = pl.col("hour").is_between(window.start, window.end, closed="left")
-        return pl.concat(
+        versions = pl.concat(
             [VERSION_SCHEMA.to_frame(), *(self._parsed[name].filter(inside) for name in wanted)]
         )
+        return self.client.choose(versions) if isinstance(self.client, ChoosingClient) else versions
 
     def outdated(self, window: Window) -> bool:
         """Whether more was stored over ``window`` since it was read; reading again takes it in.

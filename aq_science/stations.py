@@ -21,7 +21,9 @@ UNKNOWN_ZONE = "UTC"
 TOLERANCE_KM = 50.0
 _RINGS_KM = (10.0, 20.0, 30.0, 40.0, TOLERANCE_KM)
 _BEARINGS = 16
-_KM_PER_DEGREE = 111.2
+# Mean radius (IUGG).
+EARTH_KM = 6371.0088
+_KM_PER_DEGREE = math.radians(EARTH_KM)
 
 # North Vietnam lies in Bangkok's zone (zone1970.tab), and Crimea is given to either country.
 _SHARED_ZONES = {"VN": ("Asia/Bangkok",), "RU": ("Europe/Simferopol",)}
@@ -70,8 +72,8 @@ def country_zones(country: str | None) -> frozenset[str]:
 def country_code(name: str) -> str | None:
     """ISO 3166-1 alpha-2 code of a country's English name in the tz database; None for others."""
     codes = {known.casefold(): code for code, known in _table("iso3166.tab")}
-    # AirQo writes it out, the tz database does not.
-    codes["democratic republic of the congo"] = "CD"
+    # As AirQo writes them: the tz database shortens one and has another apostrophe in the other.
+    codes |= {"democratic republic of the congo": "CD", "côte d'ivoire": "CI"}
     return codes.get(name.strip().casefold())
 
 
@@ -90,7 +92,8 @@ def zone_at(
 
     zones = country_zones(country)
     places = _around(latitude, longitude) if _is_known(country) else [(longitude, latitude)]
-    return next((zone for place in places for zone in get_tzs(*place) if zone in zones), None)
+    found = (zone for place in places for zone in get_tzs(*place) if zone in zones)
+    return next(found, None) or _nearest_place(latitude, longitude, country)
 
 
 def position_problem(latitude: float, longitude: float, country: str | None) -> str | None:
@@ -221,6 +224,28 @@ def _on_earth(latitude: float, longitude: float) -> bool:
     return abs(latitude) <= 90.0 and abs(longitude) <= 180.0
 
 
+def _nearest_place(latitude: float, longitude: float, country: str | None) -> str | None:
+    """Zone whose chief place in the country is nearest, if within reach.
+
+    Countries smaller than the gaps between the points around a position are found by this alone.
+    """
+    if not _is_known(country):
+        return None
+    places = _zones_by_country()[(country or "").upper()]
+    distances = {zone: km_between((latitude, longitude), place) for zone, place in places.items()}
+    nearest = min(distances, key=distances.__getitem__)
+    return nearest if distances[nearest] <= TOLERANCE_KM else None
+
+
+def km_between(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Great-circle distance of two (latitude, longitude), by the haversine formula."""
+    here, there = math.radians(one[0]), math.radians(other[0])
+    east = math.radians(other[1] - one[1])
+    half = math.sin((there - here) / 2) ** 2
+    half += math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
+    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+
+
 def _around(latitude: float, longitude: float) -> Iterator[tuple[float, float]]:
     """(longitude, latitude) of the position, then of points on ever wider rings around it."""
     yield longitude, latitude
@@ -236,11 +261,20 @@ def _around(latitude: float, longitude: float) -> Iterator[tuple[float, float]]:
 
 
 @cache
-def _zones_by_country() -> dict[str, frozenset[str]]:
-    zones: dict[str, set[str]] = {}
-    for code, _, zone, *_ in _table("zone.tab"):
-        zones.setdefault(code, set()).add(zone)
-    return {code: frozenset(names) for code, names in zones.items()}
+def _zones_by_country() -> dict[str, dict[str, tuple[float, float]]]:
+    """Latitude and longitude of the chief place of every zone, by country."""
+    zones: dict[str, dict[str, tuple[float, float]]] = {}
+    for code, place, zone, *_ in _table("zone.tab"):
+        cut = max(place.rfind("+"), place.rfind("-"))
+        zones.setdefault(code, {})[zone] = _degrees(place[:cut], 2), _degrees(place[cut:], 3)
+    return zones
+
+
+def _degrees(text: str, digits: int) -> float:
+    """``±DDMM`` or ``±DDMMSS`` (ISO 6709), with so many digits for the degrees."""
+    whole, minutes, seconds = text[1 : digits + 1], text[digits + 1 :][:2], text[digits + 3 :]
+    degrees = int(whole) + int(minutes) / 60 + int(seconds or 0) / 3600
+    return -degrees if text.startswith("-") else degrees
 
 
 @cache

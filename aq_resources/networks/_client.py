@@ -222,3 +222,11 @@ class DimensionClient(Protocol):
 
         Raises `TransientFailure` or `PermanentFailure`.
         """
+
+
+@runtime_checkable
+class ChoosingClient(Protocol):
+    """A client whose stations may have several sensors for a parameter."""
+
+    def choose(self, versions: pl.DataFrame) -> pl.DataFrame:
+        """Of each hour's versions, out of one folder or many, those of the sensor that counts."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,6 +27,8 @@ from starlette.routing import Route
 from aq_sandbox.config import SandboxConfig
 from aq_sandbox.generator import station_hours
 from aq_sandbox.noise import chance
+from aq_sandbox.openaq_recordings import read_recordings
+from aq_sandbox.replay import folder_of
 from aq_sandbox.state import Sandbox
 
 KEY = "sandbox-key"
@@ -145,11 +147,37 @@ class _BadQuestionError(ValueError):
 _Answer = Callable[[Request], Response]
 
 
+class _Source(Protocol):
+    """Where the bodies come from: made up, or recorded (`Recordings`)."""
+
+    def ids(self) -> list[int]: ...
+
+    def location(self, number: int) -> dict[str, Any] | None: ...
+
+    def location_of(self, sensor: int) -> dict[str, Any] | None: ...
+
+    def hours(self, sensor: int, start: datetime, end: datetime) -> Sequence[object]: ...
+
+    def newest(self, location: dict[str, Any], now: datetime) -> Iterator[dict[str, Any]]: ...
+
+    def parameters(self) -> list[dict[str, Any]]: ...
+
+    def countries(self) -> list[dict[str, Any]]: ...
+
+    def file(self, location: int, day: str) -> bytes | None: ...
+
+
 class _OpenAQ:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self._made_up = _MadeUp(sandbox)
         self._minute = 0
         self._used = 0
+
+    @property
+    def _source(self) -> _Source:
+        replay = self._sandbox.config.replay
+        return self._made_up if replay is None else read_recordings(folder_of(replay, "openaq"))
 
     def guard(self, answer: _Answer) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint behind the key and the limit."""
@@ -190,11 +218,135 @@ class _OpenAQ:
         }
         return headers, refused
 
-    def _ids(self) -> list[int]:
+    def countries(self, request: Request) -> Response:
+        return _page(request, self._source.countries())
+
+    def parameters(self, request: Request) -> Response:
+        return _page(request, self._source.parameters())
+
+    def location(self, request: Request) -> Response:
+        location = self._source.location(request.path_params["id"])
+        if location is None:
+            return JSONResponse({"detail": "Location not found"}, 404)
+        return _page(request, [location])
+
+    def locations(self, request: Request) -> Response:
+        found = self._all()
+        asked = request.query_params
+        if "bbox" in asked:
+            west, south, east, north = _numbers(asked["bbox"], 4)
+            found = [
+                one
+                for one in found
+                if south <= one["coordinates"]["latitude"] <= north
+                and west <= one["coordinates"]["longitude"] <= east
+            ]
+        if "coordinates" in asked:
+            latitude, longitude = _numbers(asked["coordinates"], 2)
+            radius = float(asked.get("radius", 1000))
+            if not (abs(latitude) <= 90 and 0 < radius <= 25_000):
+                raise _BadQuestionError("radius must be within 25000")
+            found = [one for one in found if _metres(one, latitude, longitude) <= radius]
+        return _page(request, found)
+
+    def hours(self, request: Request) -> Response:
+        sensor = request.path_params["id"]
+        exact = self._sandbox.answers.get(str(sensor))
+        if exact is not None:
+            return Response(exact, media_type="application/json")
+        location = self._source.location_of(sensor)
+        if location is None:
+            return JSONResponse({"detail": "Sensor not found"}, 404)
+        asked = request.query_params
+        now, zone = self._now(), ZoneInfo(location["timezone"])
+        start = _moment(asked.get("datetime_from", "2016-01-01"), zone)
+        end = min(_moment(asked["datetime_to"], zone) if "datetime_to" in asked else now, now)
+        return _page(request, self._source.hours(sensor, start, end))
+
+    def latest(self, request: Request) -> Response:
+        parameter = request.path_params["id"]
+        if all(parameter != known["id"] for known in self._source.parameters()):
+            return JSONResponse({"detail": "Parameter not found"}, 404)
+        asked = request.query_params
+        since = _moment(asked.get("datetime_min", "1900-01-01"), ZoneInfo("UTC"))
+        rows = []
+        for location in self._all():
+            measured = {one["id"]: one["parameter"]["id"] for one in location["sensors"]}
+            rows += [
+                row
+                for row in self._source.newest(location, self._now())
+                if measured[row["sensorsId"]] == parameter
+                and datetime.fromisoformat(row["datetime"]["utc"]) >= since
+            ]
+        return _page(request, rows)
+
+    def location_latest(self, request: Request) -> Response:
+        location = self._source.location(request.path_params["id"])
+        if location is None:
+            return JSONResponse({"detail": "Location not found"}, 404)
+        return _page(request, list(self._source.newest(location, self._now())))
+
+    async def archive(self, request: Request) -> Response:
+        """One day's file of a location, without a key; written 72 hours after the local day."""
+        found = _FILE.fullmatch(request.path_params["key"])
+        body = None if found is None else self._source.file(int(found["id"]), found["day"])
+        if body is None:
+            return PlainTextResponse("<Error><Code>NoSuchKey</Code></Error>", 404)
+        return Response(body, media_type="binary/octet-stream")
+
+    def _all(self) -> list[dict[str, Any]]:
+        source = self._source
+        return [one for number in source.ids() if (one := source.location(number)) is not None]
+
+    def _now(self) -> datetime:
+        return self._sandbox.clock.now()
+
+
+class _MadeUp:
+    """Locations and readings that nobody measured."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def ids(self) -> list[int]:
         return location_ids(self._sandbox.config.stations)
 
-    def countries(self, request: Request) -> Response:
-        known = [
+    def location(self, number: int) -> dict[str, Any] | None:
+        return _describe(_location(number)) if number in self.ids() else None
+
+    def location_of(self, sensor: int) -> dict[str, Any] | None:
+        number = sensor // 10
+        known = number in self.ids() and sensor in _location(number).sensors
+        return self.location(number) if known else None
+
+    def hours(self, sensor: int, start: datetime, end: datetime) -> list[object]:
+        location = _location(sensor // 10)
+        parameter = location.sensors[sensor]
+        return [
+            _hour(location, parameter, stamp, value)
+            for stamp, value in self._stamped(location, parameter, start, end, gaps=True)
+        ]
+
+    def newest(self, location: dict[str, Any], now: datetime) -> Iterator[dict[str, Any]]:
+        """The newest value of every sensor: neither parameter nor unit, which the sensor tells."""
+        made_up = _location(location["id"])
+        for sensor, parameter in made_up.sensors.items():
+            recent = list(self._stamped(made_up, parameter, now - 12 * _HOUR, now))
+            if recent:
+                stamp, value = recent[-1]
+                yield {
+                    "datetime": _both(stamp, made_up.zone),
+                    "value": value,
+                    "coordinates": location["coordinates"],
+                    "sensorsId": sensor,
+                    "locationsId": location["id"],
+                }
+
+    def parameters(self) -> list[dict[str, Any]]:
+        return [{**_parameter(one), "description": None} for one in _PARAMETERS]
+
+    def countries(self) -> list[dict[str, Any]]:
+        return [
             {
                 "id": number,
                 "code": code,
@@ -206,144 +358,9 @@ class _OpenAQ:
             }
             for number, (code, name) in sorted(_COUNTRIES.items())
         ]
-        return _page(request, known)
 
-    def parameters(self, request: Request) -> Response:
-        known = [{**_parameter(one), "description": None} for one in _PARAMETERS]
-        return _page(request, known)
-
-    def location(self, request: Request) -> Response:
-        number = request.path_params["id"]
-        if number not in self._ids():
-            return JSONResponse({"detail": "Location not found"}, 404)
-        return _page(request, [self._describe(_location(number))])
-
-    def locations(self, request: Request) -> Response:
-        found = [_location(number) for number in self._ids()]
-        asked = request.query_params
-        if "bbox" in asked:
-            west, south, east, north = _numbers(asked["bbox"], 4)
-            found = [
-                one
-                for one in found
-                if south <= one.latitude <= north and west <= one.longitude <= east
-            ]
-        if "coordinates" in asked:
-            latitude, longitude = _numbers(asked["coordinates"], 2)
-            radius = float(asked.get("radius", 1000))
-            if not (abs(latitude) <= 90 and 0 < radius <= 25_000):
-                raise _BadQuestionError("radius must be within 25000")
-            found = [one for one in found if _metres(one, latitude, longitude) <= radius]
-        return _page(request, [self._describe(one) for one in found])
-
-    def _describe(self, one: _Location) -> dict[str, object]:
-        return {
-            "id": one.location_id,
-            "name": one.name,
-            "locality": one.locality,
-            "timezone": one.zone.key,
-            "country": {
-                "id": one.country[0],
-                "code": one.country[1],
-                "name": _COUNTRIES[one.country[0]][1],
-            },
-            "owner": {"id": 4, "name": "Unknown Governmental Organization"},
-            "provider": {"id": 119, "name": "AirNow"},
-            "isMobile": False,
-            "isMonitor": True,
-            "instruments": [{"id": 2, "name": "Government Monitor"}],
-            "sensors": [
-                {
-                    "id": sensor,
-                    "name": " ".join(_PARAMETERS[parameter][:2]),
-                    "parameter": _parameter(parameter),
-                }
-                for sensor, parameter in one.sensors.items()
-            ],
-            "coordinates": {"latitude": one.latitude, "longitude": one.longitude},
-            "licenses": None
-            if one.location_id == 7440
-            else [
-                {
-                    "id": 33,
-                    "name": "US Public Domain",
-                    "attribution": {"name": "Unknown Governmental Organization", "url": None},
-                    "dateFrom": "2016-01-30",
-                    "dateTo": None,
-                }
-            ],
-            "bounds": [one.longitude, one.latitude, one.longitude, one.latitude],
-            "distance": None,
-            "datetimeFirst": None,
-            "datetimeLast": None,
-        }
-
-    def hours(self, request: Request) -> Response:
-        sensor = request.path_params["id"]
-        exact = self._sandbox.answers.get(str(sensor))
-        if exact is not None:
-            return Response(exact, media_type="application/json")
-        location, parameter = self._sensor(sensor)
-        if location is None:
-            return JSONResponse({"detail": "Sensor not found"}, 404)
-        asked = request.query_params
-        now = self._now()
-        start = _moment(asked.get("datetime_from", "2016-01-01"), location.zone)
-        end = min(
-            _moment(asked["datetime_to"], location.zone) if "datetime_to" in asked else now, now
-        )
-        rows = [
-            _hour(location, parameter, stamp, value)
-            for stamp, value in self._stamped(location, parameter, start, end, gaps=True)
-        ]
-        return _page(request, rows)
-
-    def latest(self, request: Request) -> Response:
-        parameter = request.path_params["id"]
-        if parameter not in _PARAMETERS:
-            return JSONResponse({"detail": "Parameter not found"}, 404)
-        asked = request.query_params
-        now = self._now()
-        since = _moment(asked["datetime_min"], ZoneInfo("UTC")) if "datetime_min" in asked else None
-        rows = [
-            row
-            for number in self._ids()
-            for row in self._newest(_location(number), now)
-            if row["parameter"] == parameter and (since is None or row["stamp"] >= since)
-        ]
-        return _page(request, [_latest(row) for row in rows])
-
-    def location_latest(self, request: Request) -> Response:
-        number = request.path_params["id"]
-        if number not in self._ids():
-            return JSONResponse({"detail": "Location not found"}, 404)
-        return _page(
-            request, [_latest(row) for row in self._newest(_location(number), self._now())]
-        )
-
-    def _newest(self, location: _Location, now: datetime) -> Iterator[dict[str, Any]]:
-        """The newest value of every sensor of a location."""
-        for sensor, parameter in location.sensors.items():
-            recent = list(self._stamped(location, parameter, now - 12 * _HOUR, now))
-            if recent:
-                yield {
-                    "location": location,
-                    "sensor": sensor,
-                    "parameter": parameter,
-                    "stamp": recent[-1][0],
-                    "value": recent[-1][1],
-                }
-
-    async def archive(self, request: Request) -> Response:
-        """One day's file of a location, without a key; written 72 hours after the local day."""
-        found = _FILE.fullmatch(request.path_params["key"])
-        body = None if found is None else self._file(int(found["id"]), found["day"])
-        if body is None:
-            return PlainTextResponse("<Error><Code>NoSuchKey</Code></Error>", 404)
-        return Response(body, media_type="binary/octet-stream")
-
-    def _file(self, location_id: int, day: str) -> bytes | None:
-        if location_id not in self._ids():
+    def file(self, location_id: int, day: str) -> bytes | None:
+        if location_id not in self.ids():
             return None
         location = _location(location_id)
         first = datetime.strptime(day, "%Y%m%d").replace(tzinfo=location.zone)
@@ -400,14 +417,51 @@ class _OpenAQ:
             before = stamp
             yield stamp, round(value * scale + offset, 6)
 
-    def _sensor(self, sensor: int) -> tuple[_Location | None, int]:
-        location = _location(sensor // 10)
-        if sensor // 10 not in self._ids() or sensor not in location.sensors:
-            return None, 0
-        return location, location.sensors[sensor]
-
     def _now(self) -> datetime:
         return self._sandbox.clock.now()
+
+
+def _describe(one: _Location) -> dict[str, Any]:
+    return {
+        "id": one.location_id,
+        "name": one.name,
+        "locality": one.locality,
+        "timezone": one.zone.key,
+        "country": {
+            "id": one.country[0],
+            "code": one.country[1],
+            "name": _COUNTRIES[one.country[0]][1],
+        },
+        "owner": {"id": 4, "name": "Unknown Governmental Organization"},
+        "provider": {"id": 119, "name": "AirNow"},
+        "isMobile": False,
+        "isMonitor": True,
+        "instruments": [{"id": 2, "name": "Government Monitor"}],
+        "sensors": [
+            {
+                "id": sensor,
+                "name": " ".join(_PARAMETERS[parameter][:2]),
+                "parameter": _parameter(parameter),
+            }
+            for sensor, parameter in one.sensors.items()
+        ],
+        "coordinates": {"latitude": one.latitude, "longitude": one.longitude},
+        "licenses": None
+        if one.location_id == 7440
+        else [
+            {
+                "id": 33,
+                "name": "US Public Domain",
+                "attribution": {"name": "Unknown Governmental Organization", "url": None},
+                "dateFrom": "2016-01-30",
+                "dateTo": None,
+            }
+        ],
+        "bounds": [one.longitude, one.latitude, one.longitude, one.latitude],
+        "distance": None,
+        "datetimeFirst": None,
+        "datetimeLast": None,
+    }
 
 
 async def _gone(_: Request) -> Response:
@@ -456,18 +510,6 @@ def _hour(
     }
 
 
-def _latest(row: dict[str, Any]) -> dict[str, object]:
-    """Neither parameter nor unit: both have to be looked up by the sensor."""
-    location: _Location = row["location"]
-    return {
-        "datetime": _both(row["stamp"], location.zone),
-        "value": row["value"],
-        "coordinates": {"latitude": location.latitude, "longitude": location.longitude},
-        "sensorsId": row["sensor"],
-        "locationsId": location.location_id,
-    }
-
-
 def _parameter(number: int) -> dict[str, object]:
     name, units, shown = _PARAMETERS[number]
     return {"id": number, "name": name, "units": units, "displayName": shown}
@@ -500,7 +542,8 @@ def _numbers(text: str, count: int) -> list[float]:
     return numbers
 
 
-def _metres(one: _Location, latitude: float, longitude: float) -> float:
-    north = math.radians(one.latitude - latitude)
-    east = math.radians(one.longitude - longitude) * math.cos(math.radians(latitude))
+def _metres(one: dict[str, Any], latitude: float, longitude: float) -> float:
+    place = one["coordinates"]
+    north = math.radians(place["latitude"] - latitude)
+    east = math.radians(place["longitude"] - longitude) * math.cos(math.radians(latitude))
     return 6_371_000 * math.hypot(north, east)

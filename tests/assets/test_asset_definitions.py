@@ -9,6 +9,7 @@ import pytest
 from aq_assets.common import OWNER, daily_partitions, hourly_partitions, table_metadata
 from aq_platform.definitions import build_defs
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks import network_attribution
 from aq_resources.platform import Platform
 from aq_resources.settings import Settings
 from aq_resources.tables import (
@@ -52,6 +53,12 @@ def nodes(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
     """Every asset by its name within the network."""
     specs = [spec for a in repository.assets_defs_by_key.values() for spec in a.specs]
     return {spec.key.path[-1]: spec for spec in specs if spec.group_name != "upkeep"}
+
+
+def test_every_asset_says_whom_to_name(nodes: dict[str, dg.AssetSpec]) -> None:
+    assert nodes.keys() >= CHAIN
+    for spec in nodes.values():
+        assert spec.metadata["attribution"] == network_attribution("airqino")
 
 
 def test_loading_opens_and_makes_nothing(repository: dg.RepositoryDefinition, home: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
@@ -22,6 +23,8 @@ from aq_resources.raw_pulls import RawPullStore
 from aq_sandbox.networks import airqo as sandbox_airqo
 from aq_sandbox.networks.airqo import COHORT, device_name
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from aq_science.readings import INSTANT
+from tests.conftest import ROOT
 
 NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
 # Four days by the download, the rest by the measurements.
@@ -94,6 +97,8 @@ def test_a_second_run_changes_no_row(chain: Chain) -> None:
     assert list(names) == sorted(device_name(number) for number in range(4))
     assert names[device_name(0)] == "Known better"
     assert set(tables["stations"]["timezone"]) == {"Africa/Kampala"}
+    assert set(tables["stations"]["country"]) == {"UG"}
+    assert set(tables["stations"]["city"]) == {"Kampala"}
     readings = tables["hourly_readings"]
     pm25 = readings.filter(pl.col("parameter") == "pm25")
     expected = {
@@ -122,6 +127,35 @@ def test_a_second_run_changes_no_row(chain: Chain) -> None:
     pulled = [o.metadata["raw_pulls"] for o in outcomes if "raw_pulls" in o.metadata]
     assert sum(one["answers_repeated"] for one in pulled) == len(answers)
     assert sum(one["answers_stored"] for one in pulled) == 0
+
+
+def test_raw_channels_are_found_where_the_dictionary_says_and_are_no_reading(
+    chain: Chain, tmp_path: Path
+) -> None:
+    for outcome in chain.backfill():
+        assert outcome.success, outcome.failures
+    document = (ROOT / "docs" / "data-dictionary.md").read_text("utf-8")
+    [sql] = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
+    assert "'.aq/objects/" in sql
+    sql = sql.replace("'.aq/objects/", f"'{tmp_path}/home/objects/")
+    with closing(chain.platform.warehouse.connect_read_only()) as reader:
+        found = reader.sql(sql).pl().cast({"datetime": INSTANT})
+    devices = tuple(device_name(number) for number in range(4))
+    # The days of the download: the day before the first, and those before the week.
+    sent = sandbox_airqo._records(
+        devices, datetime(2025, 6, 7, tzinfo=UTC), datetime(2025, 6, 11, 23, tzinfo=UTC), 1, NOW
+    )
+    assert {
+        (row["device_name"], f"{row['datetime']:%Y-%m-%d %H:%M:%SZ}", row["s1_pm2_5"])
+        for row in found.to_dicts()
+    } == {(row["device_name"], row["datetime"], row["s1_pm2_5"]) for row in sent}
+    readings = chain.table("hourly_readings").filter(parameter="pm25").cast({"hour": INSTANT})
+    both = found.unique(["device_name", "datetime"]).join(
+        readings, left_on=["device_name", "datetime"], right_on=["station_id", "hour"]
+    )
+    assert len(both) == len(found.unique(["device_name", "datetime"])) > 300
+    assert both["value_native"].equals(both["pm2_5"], null_equal=False)
+    assert (both["value_native"] != both["s1_pm2_5"]).sum() > 0.9 * len(both)
 
 
 def folders(chain: Chain) -> list[str]:

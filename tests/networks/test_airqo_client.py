@@ -166,6 +166,18 @@ def test_at_the_seam_between_both_interfaces_nothing_is_missing_or_asked_twice(
             assert datetime.fromisoformat(query["startTime"]) > NOW - timedelta(days=7)
 
 
+def test_nothing_older_than_31_days_is_asked_of_the_measurements(
+    airqo: RunningSandbox, make: Make
+) -> None:
+    """They refuse it; the sandbox does as well."""
+    client = make(DEVICES[0])
+    window = Window.of_days(date(2025, 4, 1), date(2025, 6, 18))
+    pulls = sound(list(client.pull(window)))
+    assert pm25(readings(client, pulls)) == published(window, DEVICES[:1])
+    asked = [httpx.QueryParams(request.query).get("startTime") for request in airqo.requests()]
+    assert min(filter(None, asked)) == "2025-06-12T00:00:00.000Z"
+
+
 def test_two_months_a_call_at_most(airqo: RunningSandbox, make: Make) -> None:
     client = make(DEVICES[0])
     window = Window.of_days(date(2024, 1, 1), date(2024, 12, 31))

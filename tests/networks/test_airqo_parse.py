@@ -22,6 +22,7 @@ from aq_resources.networks._client import Parsed
 from aq_resources.networks.airqo import AirQoClient
 from aq_resources.networks.airqo.bodies import DOWNLOAD, MEASUREMENTS, position
 from aq_resources.networks.airqo.bodies import error_kind as kind_of
+from aq_resources.networks.airqo.members import describe
 from aq_resources.networks.airqo.parse import FIELDS
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
@@ -237,6 +238,32 @@ def test_positions_at_zero_are_missing(real_data: Path) -> None:
     )
     assert position({"latitude": 0.0, "longitude": 32.6}) == (0.0, 32.6)
     assert position({"approximate_latitude": 0.2, "approximate_longitude": 32.6}) == (0.2, 32.6)
+
+
+def test_real_sites_have_a_country_by_its_code_and_a_city(real_data: Path) -> None:
+    body = json.loads((real_data / "airqo" / "measurements_v2_2024-08-12.json").read_text("utf-8"))
+    sites = {r["site_id"]: r["siteDetails"] for r in body["measurements"] if "siteDetails" in r}
+    found = {name: describe("aq_1", {"site_id": name}, sites) for name in sites}
+    codes = Counter(station.country for station in found.values())
+    assert codes.most_common(4) == [("UG", 83), ("KE", 45), ("NG", 19), ("CM", 14)]
+    assert None not in codes
+    assert found["60d058c8048305120d2d615a"].city == "Kampala"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ("Uganda", "UG"),
+        (" kenya", "KE"),
+        ("Côte d'Ivoire", "CI"),
+        ("Atlantis", None),
+        ("", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_a_country_is_known_by_its_english_name(given: object, code: object) -> None:
+    assert describe("aq_1", {"site_id": "s"}, {"s": {"country": given}}).country == code
 
 
 # -------------------------------------------------------------------------- documented bodies

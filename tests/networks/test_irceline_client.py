@@ -126,6 +126,34 @@ def test_positions_come_from_the_stations_where_the_series_have_none(
     assert bench.paths() == [LIST, "/sos/api/v1/stations"]
 
 
+def test_phenomena_are_told_by_their_labels_whatever_their_ids(
+    make: Make, sandbox: RunningSandbox
+) -> None:
+    def entry(series: str, number: str, label: str) -> dict[str, Any]:
+        return {
+            "id": series,
+            "uom": "mg/m3",
+            "station": {
+                "properties": {"id": 1030, "label": "40AL01 - Linkeroever"},
+                "geometry": {"coordinates": [4.3852, 51.2362, "NaN"]},
+            },
+            "parameters": {"phenomenon": {"id": number, "label": label}},
+        }
+
+    # 391 is Black Carbon, and is taken for CO elsewhere; the list alone says what it is here.
+    named = [("391", "Carbon Monoxide"), ("7", "Black Carbon"), ("20", "Ozone"), ("8", "Benzene")]
+    listed = [entry(str(10_000 + n), *one) for n, one in enumerate(named)]
+    sandbox.inject("body", body=json.dumps(listed), times=1, path_contains=LIST)
+    bench = make()
+    [station] = bench.client.stations().stations
+    assert station.parameters == ("bc", "co", "o3")
+    bench.pull(JUNE_10)
+    [question] = bench.questions()
+    assert question["timeseries"] == ["10001", "10000", "10002"]
+    assert LIST in bench.paths()
+    assert not any("phenomena" in path for path in bench.paths())
+
+
 @pytest.mark.parametrize("body", ['{"error": "no list"}', '[1, null, {"id": "1"}]', "null"])
 def test_a_list_of_another_form_is_said_to_be_so(
     make: Make, sandbox: RunningSandbox, body: str

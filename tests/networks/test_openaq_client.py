@@ -24,10 +24,12 @@ from aq_resources.networks.openaq import OpenAQClient, budget
 from aq_resources.networks.openaq.api import PAGE, explain
 from aq_resources.networks.openaq.archive import archive_url, local_days
 from aq_resources.networks.openaq.locations import FILE
-from aq_resources.raw_pulls import RawAnswer
+from aq_resources.object_store import LocalObjectStore
+from aq_resources.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.settings import Settings
+from aq_resources.versions import VersionReader
 from aq_sandbox.networks.openaq import KEY
-from aq_sandbox.server import RunningSandbox
+from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from aq_science.readings import fold_versions, hourly_readings
 from aq_science.windows import DAY, HOUR, Window
 from tests.networks.conftest import NOW
@@ -253,6 +255,52 @@ def test_a_damaged_file_of_locations_is_no_obstacle(
     made.good(JUNE_10)
     locations_file().write_text('{"question": ')
     assert len(made.good(JUNE_10)) == len(STATIONS) * (1 + MEASURED)
+
+
+def test_a_recorded_station_comes_through_the_client(bench: MakeBench, real_data: Path) -> None:
+    now = datetime(2024, 2, 5, tzinfo=UTC)
+    with running_sandbox(SandboxConfig(replay=real_data, now=now)) as sandbox:
+        made = bench(sandbox, ("2161292",), now=lambda: now)
+        days = Window.of_days(date(2024, 1, 29), date(2024, 2, 4))
+        found = readings(made, made.good(days))
+        [station] = made.client.stations().stations
+        assert made.client.newest_hour() is None
+    assert (station.name, station.country) == ("Số 46, phố Lưu Quang Vũ", "VN")
+    assert set(found.select("station_id", "parameter", "unit_native", "sensor_id").rows()) == {
+        ("2161292", "co", "µg/m³", "7772024")
+    }
+    assert len(found) == 100
+    first = found.sort("hour").row(0, named=True)
+    assert (first["hour"], first["value_native"]) == (datetime(2024, 1, 29, 15, tzinfo=UTC), 909.0)
+
+
+def test_a_days_pull_without_the_chosen_sensor_does_not_outdo_the_spans(
+    sandbox: RunningSandbox, bench: MakeBench, tmp_path: Path
+) -> None:
+    made = bench(sandbox)
+    pulls = RawPullStore(LocalObjectStore(tmp_path / "objects"), "openaq")
+    listed = [
+        {"id": number, "parameter": {"name": "pm25", "units": units}}
+        for number, units in ((51, "µg/m³"), (52, "ppm"))
+    ]
+    location = {"results": [{"id": 5, "sensors": listed}]}
+
+    def told(sensor: int, window: Window, at: datetime) -> list[RawAnswer]:
+        period = {"datetimeFrom": {"utc": "2025-06-10T04:00:00Z"}}
+        period["datetimeTo"] = {"utc": "2025-06-10T05:00:00Z"}
+        row = {"period": period, "parameter": listed[sensor - 51]["parameter"], "value": 7.0}
+        bodies = {"/locations/5": location, f"/sensors/{sensor}/hours": {"results": [row]}}
+        return [
+            RawAnswer(path, {}, (window.start, window.end), at, 200, json.dumps(body))
+            for path, body in bodies.items()
+        ]
+
+    span = Window.of_days(date(2025, 6, 9), date(2025, 6, 11))
+    pulls.append([*told(51, span, NOW), *told(52, span, NOW)])
+    pulls.append(told(52, JUNE_10, NOW + DAY))
+    assert len(pulls.folders(JUNE_10)) == 2
+    versions = VersionReader(pulls, made.client).read(JUNE_10)
+    assert fold_versions(versions).select("sensor_id", "revision").rows() == [("51", 0)]
 
 
 # ------------------------------------------------------------------------------------ area
@@ -534,6 +582,38 @@ def test_an_hour_of_many_sensors_is_a_handful_of_requests(
     same = ["station_id", "parameter", "hour", "value_native", "unit_native", "sensor_id"]
     assert len(found) > 20
     assert found.select(same).sort(same[:2]).equals(newest.select(same).sort(same[:2]))
+
+
+def test_hours_missed_since_the_last_refresh_are_asked_of_each_sensor(
+    sandbox: RunningSandbox, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "LATEST_FROM", 2 * MEASURED - 1)
+    monkeypatch.setattr(budget, "LATEST_PAGES", 1)
+    now = [NOW]
+
+    def refreshed(**settings: str) -> tuple[set[datetime], bool]:
+        """The hours that another process's refresh brings, and whether it asked the sensors."""
+        sandbox.reset()
+        sandbox.set_clock(now[0])
+        made = bench(sandbox, now=lambda: now[0], **settings)
+        found = readings(made, made.good(TODAY))
+        assert sum(path.endswith("/latest") for path in paths(sandbox)) == 6
+        return set(found["hour"]), bool(hours_asked(sandbox))
+
+    first = NOW.replace(minute=0) - HOUR
+    assert refreshed() == ({first}, False)
+    now[0] = NOW + HOUR
+    assert refreshed() == ({first + HOUR}, False)
+    # Down for three hours: those between are brought as well.
+    now[0] = NOW + 4 * HOUR
+    hours, asked = refreshed()
+    assert asked
+    assert {first + n * HOUR for n in range(5)} <= hours
+    now[0] = NOW + 5 * HOUR
+    assert refreshed() == ({first + 5 * HOUR}, False)
+    # More than half an hour's limit is left to the days' next pull.
+    now[0] = NOW + 8 * HOUR
+    assert refreshed(AQ_OPENAQ_REQUESTS_PER_HOUR="23") == ({first + 8 * HOUR}, False)
 
 
 def test_days_that_are_over_are_asked_for_sensor_by_sensor(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from aq_resources.networks._client import Parsed, Problems
 from aq_resources.networks.openaq.bodies import Country, ListedParameter, read
+from aq_resources.networks.openaq.choice import one_sensor_an_hour
 from aq_resources.networks.openaq.locations import describe, listed
 from aq_resources.networks.openaq.parse import Reader
 from aq_resources.raw_pulls import RawAnswer
@@ -322,6 +323,45 @@ class TestHours:
             datetime(2026, 6, 1, 4, tzinfo=UTC): "54",
             datetime(2026, 6, 1, 5, tzinfo=UTC): "54",
         }
+
+    def test_a_sensor_that_came_later_changes_nothing_of_what_was_known(self) -> None:
+        end = "2026-06-01T05:00:00Z"
+        listed = kept("/locations/5", page(location(5, (51, "pm25", "µg/m³"), (52, "pm25", "ppm"))))
+
+        def told(sensor: int, units: str, value: float, hours_later: float) -> RawAnswer:
+            at = NOW + hours_later * HOUR
+            body = page(hour(end, value, "pm25", units))
+            return kept(f"/sensors/{sensor}/hours", body, pulled_at=at)
+
+        first, second, third = (
+            [told(52, "ppm", 1.0, 0)],
+            # Two sensors of one pull: they come together.
+            [told(52, "ppm", 2.0, 24), told(51, "µg/m³", 7.0, 24.01)],
+            [told(52, "ppm", 3.0, 48)],
+        )
+
+        def known(*answers: RawAnswer, by: float) -> list[tuple[str, float, int]]:
+            versions = parse(listed, *answers).versions
+            folded = fold_versions(versions, as_known_at=NOW + by * HOUR)
+            columns = folded.select("sensor_id", "value_native", "revision")
+            return [(sensor, value, revision) for sensor, value, revision in columns.iter_rows()]
+
+        everything = [*first, *second, *third]
+        assert known(*first, by=1) == known(*everything, by=1) == [("52", 1.0, 0)]
+        assert known(*everything, by=25) == [("51", 7.0, 1)]
+        # A pull without the chosen sensor does not give its place away.
+        assert known(*everything, by=49) == [("51", 7.0, 1)]
+
+    def test_the_choice_is_the_same_out_of_one_folder_or_two(self) -> None:
+        end = "2026-06-01T05:00:00Z"
+        early = kept("/sensors/51/hours", page(hour(end, 1.0)))
+        late = kept(
+            "/sensors/52/hours", page(hour(end, 2.0, units="ppm")), pulled_at=NOW + 24 * HOUR
+        )
+        at_once = parse(LISTED, early, late).versions
+        apart = [parse(LISTED, answer).versions for answer in (early, late)]
+        assert at_once["sensor_id"].to_list() == ["51"]
+        assert one_sensor_an_hour(pl.concat(apart)).equals(at_once)
 
     def test_what_has_no_canonical_name_is_left_out(self) -> None:
         rows = page(hour("2026-06-01T05:00:00Z", name="um003", units="particles/cm³"))

@@ -22,9 +22,12 @@ from aq_assets.stations import build_stations
 from aq_resources.failures import TransientFailure
 from aq_resources.io_managers import DuckDBIOManager
 from aq_resources.network_settings import PROJECT_ROOT
-from aq_resources.networks import airqo, irceline, known_networks, network_attribution, openaq
+from aq_resources.networks import irceline, known_networks, network_attribution
 from aq_resources.networks._client import Station, StationList
 from aq_resources.networks.airqino import _describe as describe_airqino
+from aq_resources.networks.airqo.members import describe as describe_airqo
+from aq_resources.networks.openaq.bodies import Location
+from aq_resources.networks.openaq.locations import describe as describe_openaq
 from aq_resources.platform import Platform
 from aq_resources.tables import STATIONS
 from aq_sandbox.networks.airqo import COHORT
@@ -208,7 +211,7 @@ def body(path: Path) -> Any:
 def test_no_real_airqo_station_is_wrong(real_data: Path) -> None:
     answer = body(real_data / "airqo" / "measurements_v2_2024-08-12.json")
     sites = [row["siteDetails"] for row in answer["measurements"] if row.get("siteDetails")]
-    stations = [airqo._describe("d", {"site_id": "s"}, {"s": site}) for site in sites]
+    stations = [describe_airqo("d", {"site_id": "s"}, {"s": site}) for site in sites]
     assert len(stations) == 180
     rows, problems = placed("airqo", stations)
     assert problems.is_empty()
@@ -240,12 +243,8 @@ def test_no_real_openaq_station_is_wrong_and_all_have_the_zone_it_says(real_data
         folder / "sdk_fixtures" / "py_locations_variation.json",
         *sorted(folder.glob("documented_bodies/*quick-start*.json")),
     ]
-    found = [
-        msgspec.convert(entry, openaq._Location)
-        for path in paths
-        for entry in body(path)["results"]
-    ]
-    stations = [openaq._describe(one) for one in found]
+    found = [msgspec.convert(entry, Location) for path in paths for entry in body(path)["results"]]
+    stations = [describe_openaq(one) for one in found]
     assert len(stations) >= 55
     rows, problems = placed("openaq", stations)
     assert problems.is_empty()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aq_resources.attribution import credits, station_attributions
+from aq_resources.attribution import credited_to, station_attributions
 from aq_resources.networks import known_networks, network_attribution
 from aq_resources.tables import STATIONS
 from aq_resources.warehouse import Warehouse
@@ -20,18 +20,18 @@ NAMES = st.text("abc", min_size=1, max_size=2)
 
 def test_stations_are_listed_by_whom_to_name() -> None:
     known = {"1": "Beta", "2": "Alpha", "3": "Beta", "9": "not asked for"}
-    found = credits("openaq", ["4", "3", "2", "1"], known)
+    found = credited_to("openaq", ["4", "3", "2", "1"], known)
     assert found == {"Alpha": ["2"], "Beta": ["1", "3"], GENERAL: ["4"]}
     assert list(found) == sorted(found)
 
 
 def test_a_file_without_stations_names_the_network() -> None:
-    assert credits("openaq", [], {"1": "Alpha"}) == {GENERAL: []}
+    assert credited_to("openaq", [], {"1": "Alpha"}) == {GENERAL: []}
 
 
 @given(st.sets(NAMES), st.dictionaries(NAMES, NAMES))
 def test_every_station_is_credited_once(stations: set[str], known: dict[str, str]) -> None:
-    found = credits("openaq", stations, known)
+    found = credited_to("openaq", stations, known)
     credited = {station: text for text, members in found.items() for station in members}
     assert credited == {station: known.get(station, GENERAL) for station in stations}
     assert sum(map(len, found.values())) == len(stations)

@@ -172,7 +172,7 @@ def test_every_file_says_whom_to_name_for_its_stations(files: S3IOManager) -> No
     known = station_frame("s1", attribution="Ministère (CC BY 4.0)")
     files.warehouse.replace("airqino", "stations", STATIONS, known)
     run("hourly_readings", lambda window: named_stream(window, "s1", "s2"), files, D2)
-    run("hourly_readings", lambda window: named_stream(window), files, D3)
+    run("hourly_readings", named_stream, files, D3)
     found = [attribution(files.store.get(KEY.format(n))) for n in (1, 2, 3)]
     assert found == [
         {AIRQINO: ["s1"]},

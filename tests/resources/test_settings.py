@@ -41,6 +41,7 @@ def test_home_is_absolute_whatever_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
         ("AQ_HTTP_TIMEOUT_SECONDS", "-1", "greater than 0"),
         ("AQ_HTTP_CONCURRENCY", "0", "greater than or equal to 1"),
         ("AQ_CHUNK_DAYS", "0", "greater than or equal to 1"),
+        ("AQ_LOOK_BACK_HOURS", "2", "greater than or equal to 3"),
         ("AQ_DAILY_DAY", "lunar", "'civil' or 'standard'"),
         ("AQ_GAS_REFERENCE_CELSIUS", "warm", "valid number"),
         ("AQ_OBJECT_STORE", "/data", "must start with file:// or s3://, not '/data'"),

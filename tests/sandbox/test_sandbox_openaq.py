@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from aq_sandbox.networks.openaq import KEY
-from aq_sandbox.server import RunningSandbox
+from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 
 FROM, TO = "2025-06-10T00:00:00Z", "2025-06-11T00:00:00Z"
 
@@ -148,9 +152,80 @@ def test_locations_around_a_point(openaq: httpx.Client) -> None:
     assert near == box
 
 
-def test_archive_files_are_local_days(sandbox: RunningSandbox) -> None:
-    import gzip
+@contextmanager
+def replaying(folder: Path, now: datetime) -> Iterator[httpx.Client]:
+    with (
+        running_sandbox(SandboxConfig(replay=folder, now=now)) as sandbox,
+        httpx.Client(
+            base_url=sandbox.url, headers={"X-API-Key": KEY}, timeout=10, trust_env=False
+        ) as client,
+    ):
+        yield client
 
+
+def test_recorded_rows_come_back_within_the_window(real_data: Path) -> None:
+    recorded = json.loads((real_data / "openaq" / "sensor_7772024.json").read_bytes())["results"]
+    with replaying(real_data, datetime(2024, 2, 5, tzinfo=UTC)) as client:
+        whole = results(client, "/sensors/7772024/hours", limit="1000")
+        assert whole == recorded
+        ends = [row["period"]["datetimeTo"]["utc"] for row in recorded]
+        some = results(
+            client,
+            "/sensors/7772024/hours",
+            datetime_from=ends[3],
+            datetime_to=ends[6],
+        )
+        assert some == recorded[4:7]
+        # Its neighbour was never recorded; another is in no recorded location.
+        assert results(client, "/sensors/7772022/hours") == []
+        assert client.get("/v3/sensors/21780/hours").status_code == 404
+        [latest] = results(client, "/locations/2161292/latest")
+        assert latest["value"] == recorded[-1]["value"]
+        assert latest["datetime"] == recorded[-1]["period"]["datetimeTo"]
+        assert results(client, "/parameters/4/latest") == [latest]
+        assert results(client, "/parameters/2/latest") == []
+
+
+def test_the_clock_decides_what_is_over_in_a_recording(real_data: Path) -> None:
+    with replaying(real_data, datetime(2024, 1, 29, 17, 30, tzinfo=UTC)) as client:
+        values = [row["value"] for row in results(client, "/sensors/7772024/hours")]
+        assert values == [909.0, 748.2]
+        assert results(client, "/locations/2161292/latest")[0]["value"] == 748.2
+
+
+def test_recorded_locations_are_listed_as_they_were(real_data: Path) -> None:
+    recorded = json.loads((real_data / "openaq" / "mock_locations_vn.json").read_bytes())
+    with replaying(real_data, datetime(2024, 2, 5, tzinfo=UTC)) as client:
+        assert results(client, "/locations", limit="1000") == recorded["results"]
+        one = results(client, "/locations/2446")
+        assert [place["name"] for place in one] == ["US Diplomatic Post: Ho Chi Minh City"]
+        near = results(client, "/locations", coordinates="10.7830,106.7007", radius="1000")
+        assert one[0] in near
+        assert len(near) < 10
+        assert [country["code"] for country in results(client, "/countries")] == ["VN"]
+        known = {row["id"]: (row["name"], row["units"]) for row in results(client, "/parameters")}
+        assert (known[2], known[4]) == (("pm25", "µg/m³"), ("co", "µg/m³"))
+
+
+def test_a_recorded_file_of_the_archive(real_data: Path) -> None:
+    folder = real_data / "openaq" / "documented_bodies"
+    recorded = (folder / "src__content__docs__aws__about__0.csv").read_bytes()
+    key = "records/csv.gz/locationid=2178/year=2023/month=02/location-2178-202302"
+    with replaying(real_data, datetime(2024, 2, 5, tzinfo=UTC)) as client:
+        answer = client.get(f"/openaq-archive/{key}22.csv.gz")
+        assert gzip.decompress(answer.content) == recorded
+        assert client.get(f"/openaq-archive/{key}23.csv.gz").status_code == 404
+
+
+def test_recordings_of_others_are_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "283164601_fetched_2024-01.json").write_text("[]")
+    (tmp_path / "some.csv").write_bytes(b"\xff,b\n1,2\n")
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with replaying(tmp_path, datetime(2024, 2, 5, tzinfo=UTC)) as client:
+        assert results(client, "/locations") == []
+
+
+def test_archive_files_are_local_days(sandbox: RunningSandbox) -> None:
     def get(day: str) -> httpx.Response:
         key = f"records/csv.gz/locationid=2178/year={day[:4]}/month={day[4:6]}"
         url = f"{sandbox.url}/openaq-archive/{key}/location-2178-{day}.csv.gz"

@@ -229,6 +229,10 @@ ABIDJAN = {"latitude": 5.3357, "longitude": -3.9782, "country": "CI"}
         pytest.param(-16.8, 179.99, "FJ", None, id="date-line"),
         pytest.param(-90.0, 0.0, "AQ", None, id="pole"),
         pytest.param(78.22, 15.65, "NO", None, id="far-north"),
+        pytest.param(43.9167, 12.4979, "SM", None, id="just-outside-a-small-country"),
+        pytest.param(43.9167, 13.2, "SM", "far_from_country", id="well-outside-a-small-country"),
+        pytest.param(41.70, 12.70, "VA", None, id="outside-the-smallest"),
+        pytest.param(41.45, 12.90, "VA", "far_from_country", id="south-of-the-smallest"),
     ],
 )
 def test_problem_of_a_position(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.http import concurrently
@@ -24,6 +25,7 @@ from aq_resources.networks.openaq.bodies import (
     zulu,
 )
 from aq_resources.networks.openaq.broken_sensors import BrokenSensors
+from aq_resources.networks.openaq.choice import one_sensor_an_hour
 from aq_resources.networks.openaq.locations import (
     KeptLocations,
     Sensor,
@@ -33,7 +35,7 @@ from aq_resources.networks.openaq.locations import (
     listed,
     sensors,
 )
-from aq_resources.networks.openaq.newest import NewestHour
+from aq_resources.networks.openaq.newest import NewestHour, TakenHour, latest_hour
 from aq_resources.networks.openaq.parse import Reader
 from aq_resources.networks.openaq.settings import TITLE, WITHOUT_KEY, NetworkSettings
 from aq_resources.object_store import LocalObjectStore
@@ -68,7 +70,7 @@ class OpenAQClient:
         self._config = config
         self._archive_alone = own.archive_alone
         self._archive = None if own.archive == "none" else Archive(own.archive, settings, now)
-        self._allowed_a_day = 24 * own.requests_per_hour
+        self._allowed_an_hour = own.requests_per_hour
         # What is in the archive is not asked for.
         archived = math.ceil(archive.ARCHIVED_AFTER / DAY) if self._archive else math.inf
         self._revisits = sum(days < archived for days in settings.revisit_days)
@@ -76,9 +78,9 @@ class OpenAQClient:
         self._workers = settings.http_concurrency
         folder = settings.home / "openaq"
         self._api = Api(own, settings, folder, now)
-        self._kept = KeptLocations(
-            LocalObjectStore(folder), now, self._api.url, config.stations, config.area
-        )
+        store = LocalObjectStore(folder)
+        self._kept = KeptLocations(store, now, self._api.url, config.stations, config.area)
+        self._taken = TakenHour(store)
         self._broken = BrokenSensors(folder)
         self._newest = NewestHour(self._api)
 
@@ -86,8 +88,9 @@ class OpenAQClient:
         """The locations, then one request a sensor and span of the window.
 
         The hourly refresh of many sensors asks for the latest values of each parameter instead: a
-        handful of requests, whose gaps are filled when the days are pulled again. Raises
-        `PermanentFailure` where a day's requests would not fit into the limit.
+        handful of requests. Hours that passed since the last such refresh are asked of each sensor
+        where half an hour's limit is enough; other gaps are filled when the days are pulled again.
+        Raises `PermanentFailure` where a day's requests would not fit into the limit.
         """
         for part in window.chunks(self.span):
             answers = []
@@ -103,7 +106,7 @@ class OpenAQClient:
             now = self._now()
             refresh = part.start <= now < part.end <= part.start + REFRESH
             if refresh and len(known) > budget.LATEST_FROM:
-                yield from self._pull_latest(known, part, now)
+                yield from self._refresh_many(known, part, now)
                 continue
             seams = yield from self._pull_archive(self._zones(answers), part, now)
             if self._archive_alone:
@@ -157,19 +160,35 @@ class OpenAQClient:
     def _refuse_too_many(self, known: Sequence[Sensor]) -> None:
         parameters = {sensor.parameter_id for sensor in known}
         stations = {sensor.station for sensor in known}
+        allowed = 24 * self._allowed_an_hour
         needed = budget.requests_a_day(len(known), len(parameters), len(stations), self._revisits)
-        if needed > self._allowed_a_day:
+        if needed > allowed:
             raise PermanentFailure(
                 f"{len(known)} sensors at {len(stations)} locations take about {needed} requests "
-                f"a day, and {TITLE} allows {self._allowed_a_day}: take in fewer stations "
+                f"a day, and {TITLE} allows {allowed}: take in fewer stations "
                 "(networks.openaq), revisit fewer days (AQ_REVISIT_DAYS), or ask OpenAQ for more "
                 "and say so in AQ_OPENAQ_REQUESTS_PER_HOUR."
             )
 
-    def _pull_latest(self, known: Sequence[Sensor], part: Window, now: datetime) -> Iterator[Pull]:
+    def _refresh_many(self, known: Sequence[Sensor], part: Window, now: datetime) -> Iterator[Pull]:
+        newest = yield from self._pull_latest(known, part, now)
+        if newest is None:
+            return
+        affordable = len(known) <= self._allowed_an_hour / 2
+        if affordable and self._taken.gap_before(newest):
+            seams = dict.fromkeys((sensor.station for sensor in known), part.start)
+            yield from self._pull_sensors(known, part, seams)
+        self._taken.keep(newest)
+
+    def _pull_latest(
+        self, known: Sequence[Sensor], part: Window, now: datetime
+    ) -> Generator[Pull, None, datetime | None]:
+        """The latest value of every sensor; the newest hour among them."""
         since = now.replace(minute=0, second=0, microsecond=0) - LATEST_WITHIN
         params = {"datetime_min": zulu(since)}
         numbers = sorted({s.parameter_id for s in known if s.parameter_id is not None})
+        ours = {sensor.sensor_id for sensor in known}
+        hours = []
         for pulls in concurrently(
             lambda number: list(
                 self._api.pages(
@@ -179,7 +198,9 @@ class OpenAQClient:
             numbers,
             self._workers,
         ):
+            hours += [latest_hour(pull, Window(since, now), ours) for pull in pulls]
             yield from pulls
+        return max((hour for hour in hours if hour is not None), default=None)
 
     def _pull_sensors(
         self, known: Sequence[Sensor], part: Window, seams: dict[str, datetime]
@@ -292,6 +313,10 @@ class OpenAQClient:
         for answer in answers:
             reader.add(answer)
         return reader.parsed()
+
+    def choose(self, versions: pl.DataFrame) -> pl.DataFrame:
+        """Versions of one sensor an hour, of several folders' as of one's."""
+        return one_sensor_an_hour(versions)
 
     def close(self) -> None:
         """Give connections back."""

@@ -11,12 +11,13 @@ from urllib.parse import urlparse
 
 import msgspec
 
-from aq_resources.network_settings import EARTH_KM, Area
+from aq_resources.network_settings import Area
 from aq_resources.networks._client import Problems, Station
 from aq_resources.networks.openaq.bodies import NAMES, Location, read, text
 from aq_resources.networks.openaq.settings import ATTRIBUTION
 from aq_resources.object_store import MissingObject, ObjectStore
 from aq_resources.raw_pulls import RawAnswer
+from aq_science.stations import EARTH_KM
 from aq_science.windows import DAY
 
 # Locations change rarely; each run is a process of its own, so they are kept in a file.

@@ -12,12 +12,12 @@ import polars as pl
 
 from aq_resources.networks._client import Parsed, Problems
 from aq_resources.networks.openaq.bodies import NAMES, Hour, Latest, hour_ending, read, subject
+from aq_resources.networks.openaq.choice import one_sensor_an_hour
 from aq_resources.networks.openaq.drafts import DRAFT, Drafts
 from aq_resources.networks.openaq.files import FileReader
 from aq_resources.networks.openaq.locations import Sensor, sensors
 from aq_resources.raw_pulls import RawAnswer
 from aq_science.readings import PARAMETER, complete_hours
-from aq_science.units import to_canonical
 
 # Rows that are turned into a frame at once.
 BATCH_ROWS = 200_000
@@ -163,7 +163,6 @@ class Reader:
         rows = rows.with_columns(
             duplicate=pl.col("duplicate") | pl.struct(keys).is_duplicated()
         ).unique(keys, keep="last", maintain_order=True)
-        rows = _one_sensor_an_hour(rows)
         versions = rows.select(
             pl.col("station_id").cast(pl.Categorical()),
             pl.col("parameter").cast(PARAMETER),
@@ -175,22 +174,4 @@ class Reader:
             "duplicate",
             "pulled_at",
         )
-        return complete_hours(versions)
-
-
-def _one_sensor_an_hour(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of several sensors of a station and parameter, one speaks for each hour.
-
-    One that reports in the canonical unit before others, then the newest, by its number.
-    """
-    pairs = rows.select("parameter", "unit_native").unique()
-    canonical = pl.DataFrame(
-        [(p, u, to_canonical(p, u) == (1.0, 0.0)) for p, u in pairs.iter_rows()],
-        schema={"parameter": pl.String(), "unit_native": pl.String(), "canonical": pl.Boolean()},
-        orient="row",
-    )
-    ranked = rows.join(
-        canonical, on=["parameter", "unit_native"], how="left", maintain_order="left"
-    ).with_columns(rank=pl.col("canonical").cast(pl.Int64) * (1 << 52) + pl.col("sensor"))
-    best = pl.col("rank").max().over("station_id", "parameter", "hour")
-    return ranked.filter(pl.col("rank") == best)
+        return one_sensor_an_hour(complete_hours(versions))

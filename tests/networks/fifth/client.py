@@ -26,6 +26,7 @@ from aq_science.readings import VERSION_SCHEMA, complete_hours
 from aq_science.windows import HOUR, Window
 
 TITLE = "CityAir"
+ATTRIBUTION = "City of Example (https://cityair.invalid)"
 SPAN = timedelta(days=90)
 UNITS = {"pm25": "µg/m³", "co": "mg/m³"}
 
@@ -97,7 +98,14 @@ class CityAirClient:
         unknown = f"{TITLE} knows no station {{!r}}: correct networks.cityair.stations."
         return StationList(
             tuple(
-                Station(one.id, one.name, one.latitude, one.longitude, parameters=tuple(UNITS))
+                Station(
+                    one.id,
+                    one.name,
+                    one.latitude,
+                    one.longitude,
+                    parameters=tuple(UNITS),
+                    attribution=ATTRIBUTION,
+                )
                 for one in known
             ),
             {
