@@ -30,7 +30,7 @@ from aq_sandbox.state import Sandbox
 
 TOKEN = "sandbox-airqo-token"
 COHORT, GRID = "c0" * 12, "9d" * 12
-# The project's networks.yaml names it: the demo has to find it.
+# The project's networks.yaml names it, so the demo has to find it; it has four devices.
 LISTED_COHORT = "6981ab03fcc8e8001510aedf"
 PAGE, DEFAULT_PAGE = 80, 30
 DOWNLOAD_PAGE = 2000

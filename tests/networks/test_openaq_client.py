@@ -248,6 +248,21 @@ def test_locations_are_asked_for_once_a_day_by_all_processes(
     assert "/v3/locations/7440" in paths(sandbox)
 
 
+@pytest.mark.parametrize("body", ['{"results": [{"name": "x"}]}', '{"stations": []}', "[]"])
+def test_locations_of_another_form_fail_and_are_not_kept(
+    sandbox: RunningSandbox, bench: MakeBench, body: str
+) -> None:
+    made = bench(sandbox)
+    sandbox.inject("body", body=body, path_contains="/locations/")
+    pulls = list(made.client.pull(JUNE_10))
+    assert [pull.subject for pull in pulls] == list(STATIONS)
+    for failure in [*(pull.failure for pull in pulls), *made.client.stations().failures.values()]:
+        assert isinstance(failure, PermanentFailure)
+        assert "no longer have the known form" in failure.message
+    sandbox.clear()
+    assert len(made.good(JUNE_10)) == len(STATIONS) * (1 + MEASURED)
+
+
 def test_a_damaged_file_of_locations_is_no_obstacle(
     sandbox: RunningSandbox, bench: MakeBench
 ) -> None:

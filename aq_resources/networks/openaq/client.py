@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -260,6 +261,7 @@ class OpenAQClient:
         )
         if (area := self._config.area) is not None:
             pulls += self._api.pages("area", area_path(area), area_question(area), window)
+        pulls = [_legible(pull) for pull in pulls]
         if all(pull.failure is None for pull in pulls):
             self._kept.keep(now, [pull.answer for pull in pulls if pull.answer is not None])
         yield from pulls
@@ -323,3 +325,15 @@ class OpenAQClient:
         self._api.close()
         if self._archive is not None:
             self._archive.close()
+
+
+def _legible(pull: Pull) -> Pull:
+    """An answer about locations of which not one can be read is a failure.
+
+    It would pass for a network without sensors, and be kept as such for a day.
+    """
+    problems = Problems()
+    if pull.failure or pull.answer is None or listed(pull.answer, problems) or not problems.total:
+        return pull
+    changed = f"{TITLE}'s locations no longer have the known form: {problems.rows()[0]['example']}"
+    return replace(pull, failure=PermanentFailure(changed))
