@@ -210,19 +210,22 @@ class AirQinoClient:
         return list(dict.fromkeys([*preferred, *turn]))[:NEWEST_STATIONS]
 
     def stations(self) -> StationList:
-        """Stations by the catalogue where it can be reached, else by an answer's header."""
+        """Stations by the catalogue's one answer, those it lacks by an answer's header."""
         catalogue = self._catalogue()
+        listed = (_listed(name, catalogue.get(name, {})) for name in self._stations)
+        described = {one.station_id: one for one in listed if one.latitude is not None}
+        failures = {}
         yesterday = Window(self._now() - DAY, self._now())
-        headers = concurrently(
-            lambda station: self._pull_station(station, yesterday), self._stations, self._workers
-        )
-        described, failures = [], {}
-        for pull in headers:
+        unlisted = [station for station in self._stations if station not in described]
+        for pull in concurrently(
+            lambda station: self._pull_station(station, yesterday), unlisted, self._workers
+        ):
             if pull.failure is not None or pull.answer is None:
                 failures[pull.subject] = pull.failure or TransientFailure("no answer")
                 continue
-            described.append(_describe(pull.subject, pull.answer, catalogue.get(pull.subject)))
-        return StationList(tuple(described), failures)
+            described[pull.subject] = _describe(pull.subject, pull.answer)
+        known = (described[name] for name in self._stations if name in described)
+        return StationList(tuple(known), failures)
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
@@ -296,28 +299,39 @@ def _what_is_wrong(response: httpx.Response) -> str | None:
     return None
 
 
-def _describe(station: str, answer: RawAnswer, listed: dict[str, Any] | None) -> Station:
+def _listed(station: str, entry: dict[str, Any]) -> Station:
+    """A station by the catalogue, which does not say what is measured: all boards are alike."""
+    return _station_of(station, entry, "name", "lat", "lon", (name for name, _ in FIELDS.values()))
+
+
+def _describe(station: str, answer: RawAnswer) -> Station:
+    """A station by the header and the rows of an answer."""
     try:
         body = msgspec.json.decode(answer.body)
     except msgspec.DecodeError:
         body = {}
     header = body.get("header") if isinstance(body, dict) else None
-    header = header if isinstance(header, dict) else {}
-    listed = listed or {}
-
-    def first(*values: object) -> Any:
-        return next((value for value in values if value not in (None, "")), None)
-
     rows = body.get("data") if isinstance(body, dict) else None
     rows = rows if isinstance(rows, list) else []
     seen = {key for row in rows if isinstance(row, dict) for key in row}
-    name = first(listed.get("name"), header.get("station_name"))
+    return _station_of(
+        station,
+        header if isinstance(header, dict) else {},
+        *("station_name", "station_lat", "station_lon"),
+        (FIELDS[key][0] for key in seen & FIELDS.keys()),
+    )
+
+
+def _station_of(
+    station: str, said: dict[str, Any], name: str, lat: str, lon: str, parameters: Iterable[str]
+) -> Station:
+    called = said.get(name)
     return Station(
         station,
-        name=None if name is None else str(name),
-        latitude=_number(first(listed.get("lat"), header.get("station_lat"))),
-        longitude=_number(first(listed.get("lon"), header.get("station_lon"))),
-        parameters=tuple(sorted(FIELDS[key][0] for key in seen & FIELDS.keys())),
+        name=None if called in (None, "") else str(called),
+        latitude=_number(said.get(lat)),
+        longitude=_number(said.get(lon)),
+        parameters=tuple(sorted(parameters)),
         attribution=ATTRIBUTION,
     )
 

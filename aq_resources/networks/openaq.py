@@ -13,7 +13,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -148,7 +148,8 @@ class _Coverage(msgspec.Struct, gc=False, rename="camel"):
 class _Hour(msgspec.Struct, gc=False):
     period: _Period
     parameter: _Parameter
-    value: float | None = None
+    # Null where there is no reading, but never left out.
+    value: float | None
     coverage: _Coverage | None = None
 
 
@@ -547,6 +548,7 @@ class OpenAQClient:
             # by a fragment, which is not sent.
             path = f"/locations#{area.latitude},{area.longitude},{area.radius_km}"
             pulls += self._pages("area", path, _area_question(area), window)
+        pulls = [_legible(pull) for pull in pulls]
         if all(pull.failure is None for pull in pulls):
             self._locations_file.parent.mkdir(parents=True, exist_ok=True)
             fresh = self._locations_file.with_suffix(".new")
@@ -1213,6 +1215,20 @@ def _read_leniently(answer: RawAnswer, kind: type[Row], problems: Problems) -> l
         except msgspec.ValidationError as error:
             problems.add(_subject(answer.url), "row_form", f"{error}: {result}")
     return rows
+
+
+def _legible(pull: Pull) -> Pull:
+    """The pull of locations, failed where not one of them can be read."""
+    problems = Problems()
+    if pull.failure is not None or pull.answer is None or _listed(pull.answer, problems):
+        return pull
+    for example in problems.examples.values():
+        message = (
+            f"{TITLE}'s locations no longer have the known form ({example}): mend the client's "
+            "parser, then run this again."
+        )
+        return replace(pull, failure=PermanentFailure(message))
+    return pull
 
 
 def _sensors(answers: Iterable[RawAnswer], problems: Problems) -> dict[int, Sensor]:
