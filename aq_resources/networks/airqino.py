@@ -45,7 +45,7 @@ TOKEN_URL = "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-c
 
 # No limit is documented; a year is what the endpoint answers when no window is given.
 SPAN = timedelta(days=366)
-CATALOGUE_TIMEOUT_SECONDS = 10.0
+CATALOGUE_TIMEOUT_SECONDS, CATALOGUE_ATTEMPTS = 10.0, 3
 # What "which hour is newest?" looks at: so far back, by so many stations, in so short a time.
 NEWEST_WITHIN = timedelta(hours=12)
 NEWEST_STATIONS = 3
@@ -160,11 +160,12 @@ class AirQinoClient:
         self._asked_last = 0
         self._freshest: str | None = None
 
-        # A convenience on another host: asked once, without the login, and not waited for.
+        # On another host, asked without the login. Without it positions are the headers', which are
+        # wrong: worth a few tries, but not a long wait.
         self._catalogue_http = HttpClient(
             TITLE,
             timeout=min(CATALOGUE_TIMEOUT_SECONDS, settings.http_timeout_seconds),
-            attempts=1,
+            attempts=min(CATALOGUE_ATTEMPTS, settings.http_attempts),
         )
 
     def pull(self, window: Window) -> Iterator[Pull]:
