@@ -55,6 +55,8 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.daily_averages
 	$(CLEAN) $(BIN)/python -m benchmarks.latency
 	$(CLEAN) $(BIN)/python -m benchmarks.archive
+	$(CLEAN) $(BIN)/python -m benchmarks.requests
+	$(CLEAN) $(BIN)/python -m benchmarks.four_networks
 	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
 
 clean:

@@ -36,8 +36,11 @@ class Outcome:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the run went through although some station could not be pulled."""
-        return bool(self.metadata.get("raw_pulls", {}).get("failed_subjects"))
+        """Whether the run went through although some station could not be pulled or described."""
+        return any(
+            self.metadata.get(asset, {}).get(count)
+            for asset, count in (("raw_pulls", "failed_subjects"), ("stations", "not_described"))
+        )
 
 
 class Runner:
@@ -70,7 +73,7 @@ class Runner:
         # The local days of stations off UTC reach into the day before or after.
         edges = self._edges(config, first, last)
         for day, neighbour in edges:
-            for job, where in (("pull", neighbour), ("daily", day)):
+            for job, where in (("readings", neighbour), ("daily", day)):
                 outcome = self._days(config, job, where, where)
                 yield outcome
                 if not outcome.success:
@@ -157,6 +160,10 @@ def _outcome(job: str, result: dg.ExecuteInProcessResult, ignored_check: str | N
             where = "/".join(check.asset_key.path)
             detail = check_detail(check)
             outcome.warnings.append(f"{where}: check {check.check_name} failed. {detail}".strip())
+    described = outcome.metadata.get("stations", {})
+    if result.success and described.get("not_described"):
+        count, example = described["not_described"], described["failures"][0]
+        outcome.warnings.append(f"stations: {count} could not be described. {example}")
     if not result.success and not outcome.failures:
         outcome.failures.append("a blocking check failed")
     return outcome

@@ -21,7 +21,7 @@ from aq_resources.progress import listening
 
 _STEPS = {
     "refresh": "pull, clean, average",
-    "pull": "pull and clean",
+    "readings": "pull and clean",
     "daily": "average",
     "models": "fit forecast models",
     "forecast": "forecast",
@@ -65,10 +65,18 @@ def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
         f"{mark} {network}: {_STEPS.get(job, job)}{': ' if counted else ''}{counted}",
         highlight=False,
     )
-    for failure in outcome.failures:
+    for failure in _in_one_line(outcome.failures):
         err.print(f"  [red]{escape(failure)}[/]", highlight=False, soft_wrap=True)
     for warning in outcome.warnings:
         err.print(f"  [yellow]{escape(warning)}[/]", highlight=False, soft_wrap=True)
+
+
+def _in_one_line(failures: list[str]) -> Iterator[str]:
+    """The first failure: the steps that fail beside it mostly met the same trouble."""
+    distinct = list(dict.fromkeys(failures))
+    if distinct:
+        others = f" (and {len(distinct) - 1} more in the run's page)" if len(distinct) > 1 else ""
+        yield f"{distinct[0]}{others}"
 
 
 def _counts(outcome: Outcome) -> Iterator[str]:

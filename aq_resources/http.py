@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -90,8 +92,16 @@ class HttpClient:
                 return False
             return (failure.retry_after or 0.0) <= MAX_WAIT_SECONDS
 
+        # When anything last came through, and when the last request began that nothing came of.
+        self._came_through = self._in_vain = -math.inf
+
+        def enough(state: tenacity.RetryCallState) -> bool:
+            # Where nothing has come through since, the network is down: hundreds of requests need
+            # not each find that out by all their tries.
+            return state.attempt_number >= (1 if self._in_vain > self._came_through else attempts)
+
         self._retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(attempts),
+            stop=enough,
             wait=wait,
             retry=tenacity.retry_if_exception(worth_waiting),
             reraise=True,
@@ -106,9 +116,9 @@ class HttpClient:
         """GET with retries. ``check`` returns what is wrong with a 200's body, or None.
 
         Raises `TransientFailure` once the tries are used up, `RefusedRequest` at once for what a
-        retry cannot mend.
+        retry cannot mend. While nothing comes through, other requests are tried once.
         """
-        return self._retrying(self._once, "GET", url, params, None, check)
+        return self._tried("GET", url, params, None, check)
 
     def post(
         self,
@@ -117,11 +127,26 @@ class HttpClient:
         check: Callable[[httpx.Response], str | None] | None = None,
     ) -> httpx.Response:
         """POST ``json`` as `get` gets, for questions too long for an address."""
-        return self._retrying(self._once, "POST", url, None, json, check)
+        return self._tried("POST", url, None, json, check)
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+    def _tried(
+        self,
+        method: str,
+        url: str,
+        params: dict[str, str] | None,
+        json: object,
+        check: Callable[[httpx.Response], str | None] | None,
+    ) -> httpx.Response:
+        began = time.monotonic()
+        try:
+            return self._retrying(self._once, method, url, params, json, check)
+        except TransientFailure:
+            self._in_vain = max(self._in_vain, began)
+            raise
 
     def _once(
         self,
@@ -148,12 +173,14 @@ class HttpClient:
                 status=response.status_code,
             )
         if response.status_code != httpx.codes.OK:
+            self._came_through = time.monotonic()
             said = f"{self.network} answered {response.status_code} to {method} {url}."
             raise RefusedRequest(f"{said} {self._explain(response)}".rstrip(), response)
         if check is not None and (problem := check(response)) is not None:
             raise BrokenAnswer(
                 f"{self.network} sent a broken answer to {method} {url}: {problem}", response
             )
+        self._came_through = time.monotonic()
         return response
 
     def _send(self, request: httpx.Request) -> httpx.Response:

@@ -36,6 +36,7 @@ def control_routes(sandbox: Sandbox) -> Mount:
             Route("/answers", desk.set_answer, methods=["POST"]),
             Route("/answers", desk.clear_answers, methods=["DELETE"]),
             Route("/requests", desk.show_requests, methods=["GET"]),
+            Route("/requests", desk.clear_requests, methods=["DELETE"]),
             Route("/clock", desk.show_clock, methods=["GET"]),
             Route("/clock", desk.set_clock, methods=["POST"]),
             Route("/reset", desk.reset, methods=["POST"]),
@@ -89,6 +90,10 @@ class _Control:
 
     async def show_requests(self, _: Request) -> Response:
         return _json(self._sandbox.requests.summary())
+
+    async def clear_requests(self, _: Request) -> Response:
+        self._sandbox.requests.clear()
+        return _json({})
 
     async def show_clock(self, _: Request) -> Response:
         return _json(self._sandbox.clock.describe())

@@ -5,10 +5,11 @@ what the fault says in place of, or out of, the answer that the network would ha
 """
 
 import asyncio
+import gzip
 import threading
 from collections import Counter, deque
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from aq_sandbox.clock import SandboxClock
 CONTROL_PREFIX = "/_sandbox/"
 REQUESTS_KEPT = 10_000
 
-Kind = Literal["status", "timeout", "truncate", "disconnect", "html", "empty", "body"]
+Kind = Literal["status", "timeout", "truncate", "disconnect", "html", "empty", "body", "schema"]
 
 _HTML = """<!DOCTYPE html>
 <html><head><title>Down for maintenance</title></head>
@@ -32,7 +33,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     `times` requests are hit (None: until cleared), a `share` of those that match, evenly spread.
     `status` and `retry_after` serve kind "status"; `delay` is a timeout's seconds before the true
-    answer; `body` is kind "body"'s text.
+    answer; `body` is kind "body"'s text. Kind "schema" serves the true answer with the fields named
+    by `rename` under their new names, every field with `_v2` behind it where none is named.
     """
 
     kind: Kind
@@ -43,6 +45,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     path_contains: str = ""
     delay: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     body: str = ""
+    rename: dict[str, str] = {}
 
 
 class _ActiveFault:
@@ -175,6 +178,8 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
         elif fault.kind in ("truncate", "disconnect"):
             await self._send_half(fault, scope, receive, send)
+        elif fault.kind == "schema":
+            await self._send_renamed(fault, scope, receive, send)
         else:
             await _stand_in(fault)(scope, receive, send)
 
@@ -186,6 +191,22 @@ class FaultMiddleware:
             await asyncio.sleep(min(0.05, left))
 
     async def _send_half(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        start, body = await self._true_answer(scope, receive)
+        half = body[: len(body) // 2]
+        # A disconnect promises the whole length and stops short; a truncated answer is sound HTTP.
+        cut_off = fault.kind == "disconnect"
+        promised = len(body) if cut_off else len(half)
+        await send(_with_length(start, promised))
+        await send({"type": "http.response.body", "body": half, "more_body": cut_off})
+
+    async def _send_renamed(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        start, body = await self._true_answer(scope, receive)
+        renamed = _renamed(body, fault.rename)
+        await send(_with_length(start, len(renamed)))
+        await send({"type": "http.response.body", "body": renamed})
+
+    async def _true_answer(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+        """What the network would have sent: the start of its answer, and the body."""
         messages: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -193,15 +214,35 @@ class FaultMiddleware:
 
         await self._app(scope, receive, keep)
         start, *parts = messages
-        body = b"".join(part.get("body", b"") for part in parts)
-        half = body[: len(body) // 2]
-        # A disconnect promises the whole length and stops short; a truncated answer is sound HTTP.
-        cut_off = fault.kind == "disconnect"
-        promised = len(body) if cut_off else len(half)
-        headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-        headers.append((b"content-length", str(promised).encode()))
-        await send({**start, "headers": headers})
-        await send({"type": "http.response.body", "body": half, "more_body": cut_off})
+        return start, b"".join(part.get("body", b"") for part in parts)
+
+
+def _with_length(start: Message, length: int) -> Message:
+    headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+    return {**start, "headers": [*headers, (b"content-length", str(length).encode())]}
+
+
+def _renamed(body: bytes, names: dict[str, str]) -> bytes:
+    """JSON, or a packed CSV file, with other names for its fields; anything else as it is."""
+    if body.startswith(b"\x1f\x8b"):
+        header, end, rows = gzip.decompress(body).decode().partition("\r\n")
+        columns = (name.strip('"') for name in header.split(","))
+        header = ",".join(f'"{_new_name(name, names)}"' for name in columns)
+        return gzip.compress((header + end + rows).encode(), mtime=0)
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {_new_name(name, names): rename(one) for name, one in value.items()}
+        return [rename(one) for one in value] if isinstance(value, list) else value
+
+    try:
+        return msgspec.json.encode(rename(msgspec.json.decode(body)))
+    except msgspec.DecodeError:
+        return body
+
+
+def _new_name(name: str, names: dict[str, str]) -> str:
+    return names.get(name, name) if names else f"{name}_v2"
 
 
 def _stand_in(fault: Fault) -> Response:

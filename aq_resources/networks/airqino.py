@@ -48,7 +48,7 @@ TOKEN_URL = "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-c
 
 # No limit is documented; a year is what the endpoint answers when no window is given.
 SPAN = timedelta(days=366)
-CATALOGUE_TIMEOUT_SECONDS = 10.0
+CATALOGUE_TIMEOUT_SECONDS, CATALOGUE_ATTEMPTS = 10.0, 3
 # What "which hour is newest?" looks at: so far back, by so many stations, in so short a time.
 NEWEST_WITHIN = timedelta(hours=12)
 NEWEST_STATIONS = 3
@@ -160,11 +160,12 @@ class AirQinoClient:
         )
         self._few = FewInTurn[str](NEWEST_STATIONS)
 
-        # A convenience on another host: asked once, without the login, and not waited for.
+        # On another host, asked without the login. Without it positions are the headers', which are
+        # wrong: worth a few tries, but not a long wait.
         self._catalogue_http = HttpClient(
             TITLE,
             timeout=min(CATALOGUE_TIMEOUT_SECONDS, settings.http_timeout_seconds),
-            attempts=1,
+            attempts=min(CATALOGUE_ATTEMPTS, settings.http_attempts),
         )
 
     def pull(self, window: Window) -> Iterator[Pull]:
@@ -200,19 +201,22 @@ class AirQinoClient:
         return hour
 
     def stations(self) -> StationList:
-        """Stations by the catalogue where it can be reached, else by an answer's header."""
+        """Stations by the catalogue's one answer, those it lacks by an answer's header."""
         catalogue = self._catalogue()
+        listed = (_listed(name, catalogue.get(name, {})) for name in self._stations)
+        described = {one.station_id: one for one in listed if one.latitude is not None}
+        failures = {}
         yesterday = Window(self._now() - DAY, self._now())
-        headers = concurrently(
-            lambda station: self._pull_station(station, yesterday), self._stations, self._workers
-        )
-        described, failures = [], {}
-        for pull in headers:
+        unlisted = [station for station in self._stations if station not in described]
+        for pull in concurrently(
+            lambda station: self._pull_station(station, yesterday), unlisted, self._workers
+        ):
             if pull.failure is not None or pull.answer is None:
                 failures[pull.subject] = pull.failure or TransientFailure("no answer")
                 continue
-            described.append(_describe(pull.subject, pull.answer, catalogue.get(pull.subject)))
-        return StationList(tuple(described), failures)
+            described[pull.subject] = _describe(pull.subject, pull.answer)
+        known = (described[name] for name in self._stations if name in described)
+        return StationList(tuple(known), failures)
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
@@ -264,28 +268,39 @@ def _explain(response: httpx.Response, *, logged_in: bool) -> str:
     return ""
 
 
-def _describe(station: str, answer: RawAnswer, listed: dict[str, Any] | None) -> Station:
+def _listed(station: str, entry: dict[str, Any]) -> Station:
+    """A station by the catalogue, which does not say what is measured: all boards are alike."""
+    return _station_of(station, entry, "name", "lat", "lon", (name for name, _ in FIELDS.values()))
+
+
+def _describe(station: str, answer: RawAnswer) -> Station:
+    """A station by the header and the rows of an answer."""
     try:
         body = msgspec.json.decode(answer.body)
     except msgspec.DecodeError:
         body = {}
     header = body.get("header") if isinstance(body, dict) else None
-    header = header if isinstance(header, dict) else {}
-    listed = listed or {}
-
-    def first(*values: object) -> Any:
-        return next((value for value in values if value not in (None, "")), None)
-
     rows = body.get("data") if isinstance(body, dict) else None
     rows = rows if isinstance(rows, list) else []
     seen = {key for row in rows if isinstance(row, dict) for key in row}
-    name = first(listed.get("name"), header.get("station_name"))
+    return _station_of(
+        station,
+        header if isinstance(header, dict) else {},
+        *("station_name", "station_lat", "station_lon"),
+        (FIELDS[key][0] for key in seen & FIELDS.keys()),
+    )
+
+
+def _station_of(
+    station: str, said: dict[str, Any], name: str, lat: str, lon: str, parameters: Iterable[str]
+) -> Station:
+    called = said.get(name)
     return Station(
         station,
-        name=None if name is None else str(name),
-        latitude=_number(first(listed.get("lat"), header.get("station_lat"))),
-        longitude=_number(first(listed.get("lon"), header.get("station_lon"))),
-        parameters=tuple(sorted(FIELDS[key][0] for key in seen & FIELDS.keys())),
+        name=None if called in (None, "") else str(called),
+        latitude=_number(said.get(lat)),
+        longitude=_number(said.get(lon)),
+        parameters=tuple(sorted(parameters)),
         attribution=ATTRIBUTION,
     )
 

@@ -10,6 +10,8 @@ fault                                           test
 connection resets, truncated JSON,              those that outlast the retries, for one
 HTML error pages                                station and for all
 a network down for six hours                    `test_time_faults.py`
+one network down, one busy, one with another    `test_four_networks.py`
+form, one well
 an answer revised later                         `test_time_faults.py`
 clock stepping back                             `test_time_faults.py`; every order of steps in
                                                 `tests/resources/test_raw_pulls.py`

@@ -142,10 +142,10 @@ class Installation:
         with contextlib.closing(Warehouse(self.location).connect_read_only()) as connection:
             yield connection
 
-    def table(self, name: str, *, timeless: bool = True) -> pl.DataFrame:
-        """All rows of ``airqino.<name>`` in a fixed order, by default without the times of work."""
+    def table(self, name: str, *, network: str = "airqino", timeless: bool = True) -> pl.DataFrame:
+        """All rows of a network's table in a fixed order, by default without the times of work."""
         with self.reader() as connection:
-            rows = connection.execute(f"SELECT * FROM airqino.{name}").pl()
+            rows = connection.execute(f"SELECT * FROM {network}.{name}").pl()
         if timeless:
             rows = rows.drop(TIMES_OF_WORK, strict=False)
         key = [

@@ -100,7 +100,8 @@ def bench(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             assert isinstance(client, AirQinoClient)
             stack.callback(client.close)
             made = Bench(client)
-            client._http._retrying.sleep = made.waits.append
+            for http in (client._http, client._catalogue_http):
+                http._retrying.sleep = made.waits.append
             client._http._client.event_hooks = {"request": [made.sent.append]}
             return made
 

@@ -359,6 +359,21 @@ def test_the_catalogue_describes_stations(sandbox: RunningSandbox, bench: MakeBe
         assert set(one.parameters) <= {name for name, _ in FIELDS.values()}
         assert {"co", "pm25"} <= set(one.parameters)
         assert "AirQino" in one.attribution
+    # One question for all of them.
+    assert made.sent == []
+
+
+def test_a_station_that_the_catalogue_lacks_is_described_by_its_header(
+    sandbox: RunningSandbox, bench: MakeBench
+) -> None:
+    listed = '[{"id": 283164601, "name": "Cocody", "lat": 5.3, "lon": -4.0}]'
+    sandbox.inject("body", body=listed, path_contains="/api/station")
+    made = bench(sandbox, STATIONS[:2])
+    first, second = made.client.stations().stations
+    assert (first.name, first.latitude, first.longitude) == ("Cocody", 5.3, -4.0)
+    assert second.name == "SMART189"
+    assert {"co", "pm25"} <= set(second.parameters)
+    assert [request.url.path for request in made.sent] == [f"{DAY_PATH}{STATIONS[1]}"]
 
 
 @pytest.mark.parametrize(
@@ -414,7 +429,7 @@ def test_a_station_that_cannot_be_described_does_not_hide_the_others(
     sandbox: RunningSandbox, bench: MakeBench
 ) -> None:
     sandbox.inject("status", status=503, path_contains=STATIONS[1])
-    found = bench(sandbox, STATIONS).client.stations()
+    found = bench(sandbox, STATIONS, AQ_AIRQINO_CATALOGUE_URL="").client.stations()
     assert [one.station_id for one in found.stations] == [STATIONS[0], *STATIONS[2:]]
     assert list(found.failures) == [STATIONS[1]]
     assert "503" in found.failures[STATIONS[1]].message

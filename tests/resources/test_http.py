@@ -106,6 +106,36 @@ def test_time_out_is_got_over_and_told_when_it_lasts(sandbox: RunningSandbox) ->
     assert len(sandbox.requests()) == 5
 
 
+def test_while_nothing_comes_through_requests_are_tried_once(sandbox: RunningSandbox) -> None:
+    sandbox.inject(kind="status", status=503)
+    with client() as http:
+        for _ in range(3):
+            with pytest.raises(TransientFailure):
+                http.get(sandbox.url + PATH)
+        assert len(sandbox.requests()) == 3 + 1 + 1
+        sandbox.clear()
+        http.get(sandbox.url + PATH)
+        # It is up again: what fails now has all its tries.
+        sandbox.reset()
+        sandbox.inject(kind="status", status=503, times=2)
+        http.get(sandbox.url + PATH)
+        assert len(sandbox.requests()) == 3
+
+
+def test_one_sick_path_does_not_make_the_network_a_dead_one(sandbox: RunningSandbox) -> None:
+    sandbox.inject(kind="status", status=503, path_contains="countries")
+    with client() as http:
+        asked = ["/v3/countries", PATH] * 3
+
+        def ask(path: str) -> bool:
+            try:
+                return http.get(sandbox.url + path).status_code == 200
+            except TransientFailure:
+                return False
+
+        assert list(concurrently(ask, asked, 2)) == [False, True] * 3
+
+
 def test_nobody_listening_is_transient() -> None:
     with client() as http, pytest.raises(TransientFailure, match="cannot be reached"):
         http.get("http://127.0.0.1:1/")

@@ -1,5 +1,6 @@
 """Every fault as a client sees it, the request log, exact answers, and a clean stop."""
 
+import gzip
 import threading
 import time
 from datetime import UTC, datetime
@@ -63,6 +64,37 @@ def test_timeout_delays_the_true_answer(client: httpx.Client) -> None:
     began = time.monotonic()
     assert client.get(ONE).json()["data"]
     assert time.monotonic() - began > 0.25
+
+
+def test_changed_schema_is_the_true_answer_under_other_names(client: httpx.Client) -> None:
+    true = client.get(ONE).json()
+    inject(client, kind="schema", times=1)
+    changed = client.get(ONE).json()
+    assert set(changed) == {"header_v2", "data_v2"}
+    for row, other in zip(true["data"], changed["data_v2"], strict=True):
+        assert {f"{key}_v2": value for key, value in row.items()} == other
+
+    inject(client, kind="schema", rename={"PM2.5": "pm2p5"}, times=1)
+    (first, *_) = client.get(ONE).json()["data"]
+    assert "PM2.5" not in first
+    assert first["pm2p5"] == true["data"][0]["PM2.5"]
+    assert set(first) - {"pm2p5"} == set(true["data"][0]) - {"PM2.5"}
+
+
+def test_changed_schema_of_a_packed_file_is_its_first_line(client: httpx.Client) -> None:
+    path = (
+        "/openaq-archive/records/csv.gz/locationid=2178/year=2025/month=06/"
+        "location-2178-20250601.csv.gz"
+    )
+    header, *rows = gzip.decompress(client.get(path).content).decode().splitlines()
+    inject(client, kind="schema", rename={"value": "reading"}, times=1)
+    changed, *same = gzip.decompress(client.get(path).content).decode().splitlines()
+    assert changed == header.replace('"value"', '"reading"') != header
+    assert same == rows
+    # What is neither has no fields to rename.
+    inject(client, kind="schema", times=1)
+    missing = client.get("/openaq-archive/none")
+    assert (missing.status_code, missing.text[:7]) == (404, "<Error>")
 
 
 def test_truncated_answer_is_sound_http_and_broken_json(client: httpx.Client) -> None:

@@ -45,7 +45,8 @@ def what_is_wrong(response: httpx.Response) -> str | None:
         return "it is no JSON object"
     known = {"measurements", "data", "devices", "sites", "grids", "cohorts"}
     if error_kind(body) is None and not any(isinstance(body.get(key), list) for key in known):
-        return f"none of the known lists in it, but {', '.join(sorted(body))[:100]}"
+        found = ", ".join(sorted(body))[:100]
+        return f"none of the known lists in it, but {found} (mend the client's parser if it stays)"
     return None
 
 
