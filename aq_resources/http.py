@@ -72,10 +72,11 @@ class HttpClient:
         self.network = network
         self._explain = explain or (lambda response: "")
         self._asked_wait = asked_wait or (lambda response: None)
+        self._own_headers = headers or {}
         self._client = httpx.Client(
             timeout=timeout,
             auth=auth,
-            headers={"User-Agent": "aq-platform (air-quality data platform)", **(headers or {})},
+            headers={"User-Agent": "aq-platform (air-quality data platform)", **self._own_headers},
             event_hooks={"request": [on_request]} if on_request else None,
         )
         backoff = tenacity.wait_exponential(
@@ -197,8 +198,15 @@ class HttpClient:
             if _origin(following) == home:
                 response = self._client.send(following)
             else:
-                response = self._client.send(_stranger(following), auth=None)
+                response = self._client.send(self._stranger(following), auth=None)
         return _clean(response)
+
+    def _stranger(self, request: httpx.Request) -> httpx.Request:
+        """The request as a host may see it that was not asked."""
+        request.url = httpx.URL(without_secrets(str(request.url)))
+        for name in self._own_headers:
+            request.headers.pop(name, None)
+        return request
 
     def _wait_after(self, response: httpx.Response) -> float | None:
         in_body = self._asked_wait(response)
@@ -208,15 +216,6 @@ class HttpClient:
 
 def _origin(request: httpx.Request) -> tuple[str, bytes]:
     return request.url.scheme, request.url.netloc
-
-
-def _stranger(request: httpx.Request) -> httpx.Request:
-    """The request as a host may see it that was not asked."""
-    request.url = httpx.URL(without_secrets(str(request.url)))
-    for name, value in request.headers.items():
-        if without_secrets(value) != value:
-            del request.headers[name]
-    return request
 
 
 def _clean(response: httpx.Response) -> httpx.Response:

@@ -473,28 +473,9 @@ def test_a_key_with_a_line_end_is_sent_without(sandbox: RunningSandbox, bench: M
 def test_a_key_that_cannot_be_sent_is_not_shown(
     sandbox: RunningSandbox, bench: MakeBench, key: str
 ) -> None:
-    with pytest.raises(SettingsError, match="AQ_OPENAQ_API_KEY holds characters") as error:
+    with pytest.raises(SettingsError, match=r"AQ_OPENAQ_API_KEY: .*holds characters") as error:
         bench(sandbox, AQ_OPENAQ_API_KEY=key)
     assert "secret" not in str(error.value)
-
-
-def test_the_key_is_not_sent_without_tls(sandbox: RunningSandbox, bench: MakeBench) -> None:
-    made = bench(sandbox, AQ_OPENAQ_URL="https://api.openaq.example/v3")
-    [prepare] = made.client._api.http._client.event_hooks["request"]
-    for url, sent in (("https", True), ("http", False)):
-        request = httpx.Request("GET", f"{url}://api.openaq.example/v3/locations")
-        prepare(request)
-        assert ("X-API-Key" in request.headers) is sent
-
-
-def test_the_key_does_not_follow_to_another_host(
-    sandbox: RunningSandbox, guarded: RunningSandbox, bench: MakeBench
-) -> None:
-    made = bench(sandbox)
-    made.client._api.http._client.get(f"{guarded.url}/v3/locations/2178")
-    [response] = made.got
-    assert "X-API-Key" not in response.request.headers
-    assert response.status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Api:
             folder / "requests.json",
             ((own.requests_per_minute, 60), (own.requests_per_hour, 3600)),
         )
-        self._key = own.key
+        self._key = own.api_key
         self._now = now
         timeout = settings.http_timeout_seconds
         self.http = self._open(timeout, settings.http_attempts, PATIENCE_SECONDS)
@@ -46,22 +46,14 @@ class Api:
         )
 
     def _open(self, timeout: float, attempts: int, patience: float) -> HttpClient:
-        own = httpx.URL(self.url)
-
-        def prepare(request: httpx.Request) -> None:
-            request.headers.pop("X-API-Key", None)
-            # A redirect to another host, or away from TLS, must not carry the key along.
-            at_home = (request.url.scheme, request.url.netloc) == (own.scheme, own.netloc)
-            if self._key is not None and at_home:
-                request.headers["X-API-Key"] = self._key
-            self.limit.acquire(patience)
-
+        key = self._key
         return HttpClient(
             TITLE,
             timeout=timeout,
             attempts=attempts,
-            explain=lambda response: explain(response, with_key=self._key is not None),
-            on_request=prepare,
+            explain=lambda response: explain(response, with_key=key is not None),
+            headers={"X-API-Key": key.get_secret_value()} if key else None,
+            on_request=lambda _: self.limit.acquire(patience),
             asked_wait=self._asked_wait,
         )
 

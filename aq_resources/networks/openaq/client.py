@@ -280,8 +280,10 @@ class OpenAQClient:
                 stations[str(location.id)] = describe(location)
         return StationList(tuple(stations.values()), failures)
 
-    def dimension(self, name: str) -> list[dict[str, Any]]:
-        """Countries or parameters, every page of them."""
+    def dimension(self, name: str) -> list[dict[str, Any]] | None:
+        """Countries or parameters, every page of them; None without a key."""
+        if self._archive_alone:
+            return None
         kind: type[Country | ListedParameter] = Country if name == "countries" else ListedParameter
         now = self._now()
         rows: list[dict[str, Any]] = []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from aq_resources.failures import SettingsError
-from aq_resources.settings import EnvironmentSettings
+from aq_resources.settings import Credential, EnvironmentSettings
 
 TITLE = "OpenAQ"
 ATTRIBUTION = "via OpenAQ (https://openaq.org)"
@@ -19,7 +18,7 @@ class NetworkSettings(EnvironmentSettings):
     model_config = SettingsConfigDict(env_prefix="AQ_OPENAQ_", env_ignore_empty=True)
 
     url: str = Field("https://api.openaq.org/v3", description="Base of the OpenAQ API")
-    api_key: SecretStr | None = Field(None, description="Key of the API (X-API-Key)")
+    api_key: Credential | None = Field(None, description="Key of the API (X-API-Key)")
     archive: str = Field(
         "s3://openaq-data-archive",
         description="Archive of daily files: `s3://…`, `http(s)://…` or a folder; `none` for none",
@@ -31,15 +30,3 @@ class NetworkSettings(EnvironmentSettings):
     def archive_alone(self) -> bool:
         """Whether the archive is all there is, since no key opens the API."""
         return self.api_key is None and self.archive != "none"
-
-    @property
-    def key(self) -> str | None:
-        """The key as it can be sent. One that cannot would stand in the error that says so."""
-        if self.api_key is None:
-            return None
-        value = self.api_key.get_secret_value().strip()
-        if not (value.isascii() and value.isprintable()):
-            raise SettingsError(
-                "AQ_OPENAQ_API_KEY holds characters that no key has: copy it again."
-            )
-        return value
