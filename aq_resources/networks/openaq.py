@@ -523,11 +523,11 @@ class OpenAQClient:
         except (TransientFailure, PermanentFailure) as failure:
             return Pull(subject, None, failure)
 
-    def _locations(self) -> Iterator[Pull]:
+    def _locations(self, within: timedelta = LOCATIONS_KEPT) -> Iterator[Pull]:
         """The configured locations, from the file while it is fresh; none without a key."""
         if self._without_key:
             return
-        known = self._kept_locations()
+        known = self._kept_locations(within)
         if known is not None:
             for answer in known:
                 yield Pull(_subject(answer.url), answer)
@@ -563,21 +563,22 @@ class OpenAQClient:
         area = self._config.area.model_dump() if self._config.area else None
         return json.dumps([self._url, self._config.stations, area])
 
-    def _kept_locations(self) -> list[RawAnswer] | None:
+    def _kept_locations(self, within: timedelta) -> list[RawAnswer] | None:
         try:
             kept = msgspec.json.decode(self._locations_file.read_bytes(), type=_Kept)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
-        fresh = kept.asked_at <= self._now() < kept.asked_at + LOCATIONS_KEPT
+        fresh = kept.asked_at <= self._now() < kept.asked_at + within
         return kept.answers if fresh and kept.question == self._question else None
 
     def stations(self) -> StationList:
-        """The configured locations, as they are described now."""
+        """The configured locations, as they are described now, or were within the hour."""
         if self._archive is not None and self._without_key:
             return self._archive.stations(self._config.stations, self._now())
         stations: dict[str, Station] = {}
         failures: dict[str, TransientFailure | PermanentFailure] = {}
-        for pull in self._ask_locations():
+        # What the pull of the same run has just asked is not asked again.
+        for pull in self._locations(HOUR):
             if pull.failure is not None or pull.answer is None:
                 failures[pull.subject] = pull.failure or TransientFailure("no answer")
                 continue
