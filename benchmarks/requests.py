@@ -11,8 +11,8 @@ The least, N being stations, D days, by what the networks' documentation and cod
 airqino   A station a request, a year a request: refresh N; backfill N * ceil(D / 365), and one for
           the catalogue of stations.
 airqo     Pages of what there is. Refresh: records of the day / 80, the most that v2 puts on a page.
-          Backfill: rows / 2,000, a page of the download here, in each call of two months (62 days);
-          and three for members, devices and sites.
+          Backfill: rows / 2,000, a page of the download here, were every page full; at least one
+          for each two months (62 days); and three for members, devices and sites.
 irceline  One request for the list of series, whose ids are resolved at run time. Any number of
           series may share a POST, but a series of a year takes 1.4 s, so that twenty are what a
           time-out of 30 s allows: ceil(series * D / (20 * 365)).
@@ -146,16 +146,15 @@ def least_backfill(network: str, sandbox: OwnSandbox, stations: int, days: int) 
             url = f"{sandbox.url}/api/v3/public/analytics/data-download"
             first = datetime.combine(FIRST - DAY, time(), UTC)
             cuts = [*range(0, days + 1, 62), days + 1]
-            pages = 0
+            rows = 0
             for start, end in pairwise(first + cut * DAY for cut in cuts):
                 asked = {
                     "startDateTime": _stamp(start),
                     "endDateTime": _stamp(end - timedelta(seconds=1)),
                     "device_names": [device_name(number) for number in range(stations)],
                 }
-                rows = _airqo(sandbox, "POST", url, json=asked)["metadata"]["total_count"]
-                pages += math.ceil(rows / 2000)
-            return 3 + pages
+                rows += _airqo(sandbox, "POST", url, json=asked)["metadata"]["total_count"]
+            return 3 + max(len(cuts) - 1, math.ceil(rows / 2000))
         case "irceline":
             listed = httpx.get(
                 f"{sandbox.url}/sos/api/v1/timeseries", params={"expanded": "true"}, trust_env=False

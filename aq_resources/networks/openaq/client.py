@@ -28,6 +28,7 @@ from aq_resources.networks.openaq.bodies import (
 from aq_resources.networks.openaq.broken_sensors import BrokenSensors
 from aq_resources.networks.openaq.choice import one_sensor_an_hour
 from aq_resources.networks.openaq.locations import (
+    KEPT_FOR,
     KeptLocations,
     Sensor,
     area_path,
@@ -238,11 +239,11 @@ class OpenAQClient:
         path = f"/sensors/{sensor.sensor_id}/hours"
         return list(self._api.pages(sensor.subject, path, params, part))
 
-    def _locations(self) -> Iterator[Pull]:
+    def _locations(self, within: timedelta = KEPT_FOR) -> Iterator[Pull]:
         """The configured locations, from the file while it is fresh; none without a key."""
         if self._archive_alone:
             return
-        known = self._kept.fresh()
+        known = self._kept.fresh(within)
         if known is None:
             yield from self._ask_locations()
         else:
@@ -267,12 +268,13 @@ class OpenAQClient:
         yield from pulls
 
     def stations(self) -> StationList:
-        """The configured locations, as they are described now."""
+        """The configured locations, as they are described now, or were within the hour."""
         if self._archive is not None and self._archive_alone:
             return self._archive.stations(self._config.stations)
         stations: dict[str, Station] = {}
         failures: dict[str, TransientFailure | PermanentFailure] = {}
-        for pull in self._ask_locations():
+        # What the pull of the same run has just asked is not asked again.
+        for pull in self._locations(HOUR):
             if pull.failure is not None or pull.answer is None:
                 failures[pull.subject] = pull.failure or TransientFailure("no answer")
                 continue

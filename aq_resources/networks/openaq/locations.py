@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlparse
 
 import msgspec
@@ -68,13 +68,13 @@ class KeptLocations:
         # What the kept answers are the answer to.
         self._question = json.dumps([url, stations, area.model_dump() if area else None])
 
-    def fresh(self) -> list[RawAnswer] | None:
-        """The answers, while they are young and answer the same question."""
+    def fresh(self, within: timedelta = KEPT_FOR) -> list[RawAnswer] | None:
+        """The answers, where they are so young and answer the same question."""
         try:
             kept = msgspec.json.decode(self._store.get(FILE), type=_Kept)
         except (MissingObject, msgspec.DecodeError):
             return None
-        young = kept.asked_at <= self._now() < kept.asked_at + KEPT_FOR
+        young = kept.asked_at <= self._now() < kept.asked_at + within
         return kept.answers if young and kept.question == self._question else None
 
     def keep(self, asked_at: datetime, answers: list[RawAnswer]) -> None:
