@@ -70,6 +70,7 @@ def findings(*, send_test_alert: bool = False) -> list[Finding]:
     for network in platform.networks:
         found.append(_check(f"{network}: clock", lambda n=network: _clock(platform, n)))  # type: ignore[misc]
         found.append(_check(f"{network}: stations", lambda n=network: _stations(platform, n)))  # type: ignore[misc]
+        found.append(_check(f"{network}: readings", lambda n=network: _readings(platform, n)))  # type: ignore[misc]
     platform.close()
     return found
 
@@ -149,4 +150,10 @@ def _stations(platform: Platform, network: str) -> str:
         raise PermanentFailure("; ".join(failure.message for failure in found.failures.values()))
     if not found.stations:
         raise PermanentFailure(f"none: networks.{network} finds no station, or its form is new")
-    return f"{len(found.stations)} answered"
+    return f"{len(found.stations)} described"
+
+
+def _readings(platform: Platform, network: str) -> str:
+    newest = platform.client(network).newest_hour()
+    # A network may be silent; whether it should be is for the sensors' alerts to say.
+    return f"newest hour {newest:%Y-%m-%d %H:%M}Z" if newest else "none in the last hours"

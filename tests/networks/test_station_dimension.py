@@ -263,7 +263,7 @@ def test_airqinos_wrong_coordinates_are_told_and_those_of_the_project_are_right(
         path.name.split("_")[0]: recorded_answer(path.read_text("utf-8"))
         for path in real_data.glob("airqino/*_fetched_2024-09.json")
     }
-    stations = [describe_airqino(name, answer, None) for name, answer in answers.items()]
+    stations = [describe_airqino(name, answer) for name, answer in answers.items()]
     assert len(stations) == 2
     for country in ("CI", None):
         rows, problems = placed("airqino", [replace(one, country=country) for one in stations])

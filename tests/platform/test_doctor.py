@@ -20,6 +20,7 @@ CHECKS = (
     "alerts",
     "airqino: clock",
     "airqino: stations",
+    "airqino: readings",
 )
 
 
@@ -49,7 +50,8 @@ def test_a_healthy_installation(fresh: Installation, invoke: Invoke) -> None:
     assert {mark for mark, _ in found.values()} == {"✓"}
     assert str(fresh.home) in found["settings"][1]
     assert found["networks"][1] == "airqino"
-    assert found["airqino: stations"][1] == "2 answered"
+    assert found["airqino: stations"][1] == "2 described"
+    assert found["airqino: readings"][1].startswith("newest hour 20")
     # It leaves no probe behind.
     assert not [path for path in (fresh.home / "objects").rglob("*") if path.is_file()]
 
@@ -108,8 +110,8 @@ def test_a_network_that_cannot_be_reached(fresh: Installation, invoke: Invoke) -
     result = invoke(fresh.with_settings(AQ_AIRQINO_URL="http://127.0.0.1:9"), "doctor")
     assert result.exit_code == 1
     wrong = sick(result.stdout)
-    assert list(wrong) == ["airqino: clock", "airqino: stations"]
-    assert "AirQino cannot be reached" in wrong["airqino: stations"]
+    assert list(wrong) == ["airqino: clock", "airqino: readings"]
+    assert "AirQino cannot be reached" in wrong["airqino: readings"]
 
 
 def test_a_station_that_is_unknown(fresh: Installation, invoke: Invoke) -> None:
@@ -128,7 +130,7 @@ def test_a_login_that_is_wanted(
     sandbox.inject("status", status=401, path_contains="getStationHourlyAvg")
     result = invoke(fresh, "doctor")
     assert result.exit_code == 1
-    assert "AQ_AIRQINO_USERNAME" in sick(result.stdout)["airqino: stations"]
+    assert "AQ_AIRQINO_USERNAME" in sick(result.stdout)["airqino: readings"]
 
 
 def test_a_home_that_cannot_be_written(fresh: Installation, invoke: Invoke) -> None:

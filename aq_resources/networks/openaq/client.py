@@ -85,6 +85,7 @@ class OpenAQClient:
         self._taken = TakenHour(store)
         self._broken = BrokenSensors(folder)
         self._newest = NewestHour(self._api)
+        self._has_asked = False
 
     def pull(self, window: Window) -> Iterator[Pull]:
         """The locations, then one request a sensor and span of the window.
@@ -265,16 +266,17 @@ class OpenAQClient:
         pulls = [_legible(pull) for pull in pulls]
         if all(pull.failure is None for pull in pulls):
             self._kept.keep(now, [pull.answer for pull in pulls if pull.answer is not None])
+            self._has_asked = True
         yield from pulls
 
     def stations(self) -> StationList:
-        """The configured locations, as they are described now, or were within the hour."""
+        """The configured locations, as they are described now."""
         if self._archive is not None and self._archive_alone:
             return self._archive.stations(self._config.stations)
         stations: dict[str, Station] = {}
         failures: dict[str, TransientFailure | PermanentFailure] = {}
         # What the pull of the same run has just asked is not asked again.
-        for pull in self._locations(HOUR):
+        for pull in self._locations(HOUR) if self._has_asked else self._ask_locations():
             if pull.failure is not None or pull.answer is None:
                 failures[pull.subject] = pull.failure or TransientFailure("no answer")
                 continue
