@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -14,7 +14,7 @@ import polars as pl
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.http import BrokenAnswer, RefusedRequest
 from aq_resources.raw_pulls import RawAnswer
-from aq_science.readings import VERSION_SCHEMA
+from aq_science.readings import PARAMETER, VERSION_SCHEMA, complete_hours
 from aq_science.windows import Window
 
 # Records that are turned into a frame at once.
@@ -134,6 +134,30 @@ def parse_in_batches(
             batch = new_batch(problems, unreadable)
     versions.append(batch.versions())
     return Parsed(pl.concat(versions), problems, tuple(sorted(unreadable)))
+
+
+def versions_of(long: pl.DataFrame, fields: Mapping[str, tuple[str, str]]) -> pl.DataFrame:
+    """Complete hours (`VERSION_SCHEMA`) of rows whose ``field`` is a key of ``fields``.
+
+    ``long``: station_id, field, hour, value_native, duplicate and pulled_at. ``fields``: parameter
+    and unit by the network's own key.
+    """
+    names = {key: parameter for key, (parameter, _) in fields.items()}
+    units = {key: unit for key, (_, unit) in fields.items()}
+    field = pl.col("field")
+    return complete_hours(
+        long.select(
+            "station_id",
+            field.replace_strict(names, return_dtype=PARAMETER).alias("parameter"),
+            "hour",
+            "value_native",
+            field.replace_strict(units, return_dtype=pl.Categorical()).alias("unit_native"),
+            pl.lit(None, pl.Float64).alias("coverage"),
+            pl.lit(None, pl.Categorical()).alias("sensor_id"),
+            "duplicate",
+            "pulled_at",
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,12 @@ from aq_resources.networks._client import (
     StationList,
     kept_pull,
     parse_in_batches,
+    versions_of,
 )
 from aq_resources.raw_pulls import RawAnswer
 from aq_resources.secrets import keep_token
 from aq_resources.settings import EnvironmentSettings, Settings
-from aq_science.readings import INSTANT, VERSION_SCHEMA, complete_hours
+from aq_science.readings import INSTANT, VERSION_SCHEMA
 from aq_science.windows import DAY, Window
 
 TITLE = "AirQino"
@@ -412,24 +413,7 @@ class _Batch:
             variable_name="field",
             value_name="value_native",
         ).drop_nulls("value_native")
-        names = {key: parameter for key, (parameter, _) in FIELDS.items()}
-        units = {key: unit for key, (_, unit) in FIELDS.items()}
-        versions = long.select(
-            "station_id",
-            pl.col("field")
-            .replace_strict(names, return_dtype=VERSION_SCHEMA["parameter"])
-            .alias("parameter"),
-            "hour",
-            "value_native",
-            pl.col("field")
-            .replace_strict(units, return_dtype=pl.Categorical())
-            .alias("unit_native"),
-            pl.lit(None, pl.Float64).alias("coverage"),
-            pl.lit(None, pl.Categorical()).alias("sensor_id"),
-            "duplicate",
-            "pulled_at",
-        )
-        return complete_hours(versions)
+        return versions_of(long, FIELDS)
 
     def _note(self, bad: pl.DataFrame, kind: str) -> None:
         """Count bad rows by their answer."""

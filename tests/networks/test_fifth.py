@@ -124,7 +124,7 @@ def test_its_chain_runs_and_a_second_backfill_changes_no_row(installed: Installa
     assert forecasts == [{"network": n, "mode": "live"} for n in ("airqino", "cityair")]
     examined = installed.succeed("doctor").stdout
     assert "✓ cityair: clock" in examined
-    assert "✓ cityair: stations: 2 answered" in examined
+    assert "✓ cityair: stations: 2 described" in examined
     assert leaks(installed.home, {"key": KEY}) == []
 
 

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import polars as pl
 
-from aq_resources.networks._client import Problems
+from aq_resources.networks._client import Problems, versions_of
 from aq_resources.networks.airqo.bodies import (
     DOWNLOAD,
     as_dict,
@@ -19,7 +19,7 @@ from aq_resources.networks.airqo.bodies import (
     subject_of,
 )
 from aq_resources.raw_pulls import RawAnswer
-from aq_science.readings import INSTANT, VERSION_SCHEMA, complete_hours
+from aq_science.readings import INSTANT, VERSION_SCHEMA
 
 # AirQo's key -> (parameter, unit). The raw channels s1_… and s2_… differ from the calibrated value
 # by up to six times, so they are never read into its series: they stay in the stored answers.
@@ -179,24 +179,7 @@ class Batch:
         long = pl.concat(
             [single.with_columns(duplicate=False).select(columns), settled.select(columns)]
         )
-        names = {key: parameter for key, (parameter, _) in FIELDS.items()}
-        units = {key: unit for key, (_, unit) in FIELDS.items()}
-        versions = long.select(
-            "station_id",
-            pl.col("field")
-            .replace_strict(names, return_dtype=VERSION_SCHEMA["parameter"])
-            .alias("parameter"),
-            "hour",
-            "value_native",
-            pl.col("field")
-            .replace_strict(units, return_dtype=pl.Categorical())
-            .alias("unit_native"),
-            pl.lit(None, pl.Float64).alias("coverage"),
-            pl.lit(None, pl.Categorical()).alias("sensor_id"),
-            "duplicate",
-            "pulled_at",
-        )
-        return complete_hours(versions)
+        return versions_of(long, FIELDS)
 
     def _note(self, bad: pl.DataFrame, kind: str) -> None:
         counts = bad.group_by("station_id", maintain_order=True).agg(
