@@ -375,12 +375,6 @@ def batches(series: Sequence[ListedSeries], window: Window) -> Iterator[Sequence
         yield batch
 
 
-def least_requests(series: int, window: Window, span: timedelta = SPAN) -> int:
-    """The fewest requests that can bring ``series`` over ``window``: the list, and full answers."""
-    points = (series * math.ceil((part.end - part.start) / HOUR) for part in window.chunks(span))
-    return 1 + sum(math.ceil(count / POINTS_PER_REQUEST) for count in points)
-
-
 def one_series(versions: pl.DataFrame) -> pl.DataFrame:
     """Versions of one series a station, parameter and hour: the newest that has a value.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +22,6 @@ from aq_resources.networks.irceline import (
     ListedSeries,
     SeriesMeaning,
     batches,
-    least_requests,
 )
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from aq_science.readings import fold_versions
@@ -33,6 +33,12 @@ JUNE_10 = Window.of_days(date(2025, 6, 10), date(2025, 6, 10))
 TEOM, FIDAS = "10000", "10001"
 
 Make = Callable[..., Bench]
+
+
+def least_requests(series: int, window: Window) -> int:
+    """The fewest requests that can bring ``series`` over ``window``: the list, and full answers."""
+    points = (series * math.ceil((part.end - part.start) / HOUR) for part in window.chunks(SPAN))
+    return 1 + sum(math.ceil(count / POINTS_PER_REQUEST) for count in points)
 
 
 @pytest.fixture
