@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 
 from aq_science.indices import (
-    CATEGORY,
     WHO_2021_8H,
     WHO_2021_DAILY,
     aqi,
@@ -25,13 +24,13 @@ from aq_science.indices import (
     by_parameter,
 )
 from aq_science.parameters import PARAMETERS
-from aq_science.readings import PARAMETER, PARAMETER_SLOTS, SERIES, UNIT
+from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
+from aq_science.tables.types import PARAMETER, PARAMETER_SLOTS, SERIES, UNIT
 from aq_science.units import EU_REFERENCE_C
 from aq_science.windows import DAY, HOUR, Window
 
 Day = Literal["civil", "standard"]
 
-COMPLETENESS = 0.75
 RUNNING_HOURS = 8
 RUNNING_VALID = 6
 RUNNING_WINDOWS = 18
@@ -42,35 +41,10 @@ RUNNING_PARAMETERS = ("co", "o3")
 REACH_BEFORE = timedelta(hours=14 + RUNNING_HOURS - 1)
 REACH_AFTER = timedelta(hours=12)
 
-DAILY_SCHEMA = pl.Schema(
-    {
-        "network": pl.Categorical(),
-        "station_id": pl.Categorical(),
-        "parameter": PARAMETER,
-        "date": pl.Date(),
-        "timezone": pl.Categorical(),
-        "mean": pl.Float64(),
-        "minimum": pl.Float64(),
-        "maximum": pl.Float64(),
-        "hours_valid": pl.Int32(),
-        "hours_present": pl.Int32(),
-        "hours_expected": pl.Int32(),
-        "completeness": pl.Float64(),
-        "valid": pl.Boolean(),
-        "rule": pl.Categorical(),
-        "mean_all_hours": pl.Float64(),
-        "max_8h_mean": pl.Float64(),
-        "aqi": pl.Int32(),
-        "aqi_category": CATEGORY,
-        "who_2021_exceeded": pl.Boolean(),
-        "unit": UNIT,
-    }
-)
-
 
 @dataclass(frozen=True)
 class _Calendar:
-    """The local date of every UTC hour from ``origin`` on, in one time zone."""
+    """The local date of every UTC hour from `origin` on, in one time zone."""
 
     origin: datetime
     dates: pl.Series
@@ -112,7 +86,7 @@ class _Calendar:
 
 
 def rule_name(day: Day) -> str:
-    """Name of the rule behind ``valid`` and the day."""
+    """Name of the rule behind `valid` and the day."""
     return f"75_percent_of_hours_{day}_day"
 
 
@@ -124,21 +98,28 @@ def daily_averages(
     day: Day = "civil",
     reference_c: float = EU_REFERENCE_C,
 ) -> pl.DataFrame:
-    """`DAILY_SCHEMA` rows of the local days ``dates[0]`` to ``dates[1]``, both inclusive.
+    """Daily averages of local days, of each station and parameter with any present hour.
 
-    ``hourly``: `HOURLY_SCHEMA` (at least network, station_id, parameter, hour, value, flag), with
-    readings from `REACH_BEFORE` ahead of the first UTC day to `REACH_AFTER` behind the last one.
-    ``zones``: IANA time zone by station id; a station left out counts in UTC. A day of a station
-    and parameter without any present hour gives no row. ``mean``, ``minimum`` and ``maximum`` are
-    over hours flagged ``valid``, whether or not the day is ``valid``; the index and the guideline
-    comparison are given for valid days only.
+    Args:
+        hourly: `HOURLY_READINGS` (at least network, station_id, parameter, hour, value, flag; hours
+            in UTC), with readings from `REACH_BEFORE` ahead of the first UTC day to `REACH_AFTER`
+            behind the last one.
+        zones: IANA time zone by station id; a station left out counts in UTC.
+        dates: first and last local day, both included.
+        day: whether a day follows civil time, with daylight saving, or standard time.
+        reference_c: temperature (°C) at which gases are converted, for the index.
+
+    Returns:
+        `DAILY_AVERAGES` rows. `mean`, `minimum` and `maximum` are over hours flagged `valid`, even
+        where the day is not `valid`; the index and the guideline comparison are for valid days
+        only.
     """
     frames = [
         _one_zone(part, network, zone, dates, day)
         for network, zone, part in _by_zone(hourly, zones)
     ]
     if not frames:
-        return DAILY_SCHEMA.to_frame()
+        return DAILY_AVERAGES.schema.to_frame()
     days = _with_indices(pl.concat(frames), day, reference_c)
     if len(frames) == 1:
         return days
@@ -166,7 +147,7 @@ def _one_zone(
 ) -> pl.DataFrame:
     first, last = hourly["hour"].min(), hourly["hour"].max()
     if not isinstance(first, datetime) or not isinstance(last, datetime):
-        return DAILY_SCHEMA.to_frame()
+        return DAILY_AVERAGES.schema.to_frame()
     calendar = _Calendar.of(zone, Window(first, last + HOUR), day)
     days = (
         _by_group(hourly.with_columns(calendar.date_of(hourly["hour"])))
@@ -246,7 +227,7 @@ def _by_group(dated: pl.DataFrame) -> pl.DataFrame:
 
 
 def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
-    """``group`` and highest running 8-hour mean of every series and local day that has enough.
+    """`group` and highest running 8-hour mean of every series and local day that has enough.
 
     Works on a dense matrix of series by hours: an absent hour still ends a window.
     """
@@ -320,7 +301,7 @@ def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFr
         )
         .with_columns(aqi_category=aqi_category(pl.col("aqi")))
         .join(_units(), on="parameter", how="left", maintain_order="left")
-        .select(DAILY_SCHEMA.names())
+        .select(DAILY_AVERAGES.schema.names())
         .collect()
     )
 

@@ -13,5 +13,14 @@ def age_of_readings(newest_hour: datetime, now: datetime) -> timedelta:
 
 
 def is_recent(newest_hour: datetime | None, now: datetime, allowed: timedelta) -> bool:
-    """Whether the newest hour ended at most ``allowed`` ago; never without any reading."""
+    """Whether readings are as new as is asked for.
+
+    Args:
+        newest_hour: beginning of the newest hour with a reading, UTC; None without any.
+        now: UTC.
+        allowed: longest time since that hour's end.
+
+    Returns:
+        Whether it ended at most that long ago; never without any reading.
+    """
     return newest_hour is not None and age_of_readings(newest_hour, now) <= allowed

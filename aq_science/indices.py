@@ -50,7 +50,16 @@ WHO_2021_8H = frozenset({"o3"})
 def aqi_concentration(
     parameter: str, value: pl.Expr, reference_c: float = EU_REFERENCE_C
 ) -> pl.Expr:
-    """``value`` (canonical unit) in the unit of the index table: ppm for CO, µg/m³ for PM2.5."""
+    """A concentration in the unit of the index table.
+
+    Args:
+        parameter: its canonical name.
+        value: in the parameter's canonical unit.
+        reference_c: temperature (°C) at which gases are converted.
+
+    Returns:
+        ppm for CO, µg/m³ for PM2.5.
+    """
     if parameter != "co":
         return value
     scale, _ = to_canonical("co", "ppm", reference_c) or (1.0, 0.0)
@@ -58,7 +67,7 @@ def aqi_concentration(
 
 
 def aqi(parameter: str, concentration: pl.Expr) -> pl.Expr:
-    """Index (Int32) of ``concentration`` in the table's own unit; negative noise counts as 0."""
+    """Index (Int32) of `concentration` in the table's own unit; negative noise counts as 0."""
     # The small addend undoes binary representation (9.1 is stored just below 9.1).
     truncated = ((concentration.clip(lower_bound=0.0) + 1e-9) * 10).floor() / 10
     index: pl.Expr = pl.lit(None, pl.Float64)
@@ -81,7 +90,16 @@ def aqi_category(index: pl.Expr) -> pl.Expr:
 
 
 def by_parameter(parameter: pl.Expr, choices: dict[str, pl.Expr], otherwise: pl.Expr) -> pl.Expr:
-    """The expression that belongs to each row's parameter."""
+    """The expression that belongs to each row's parameter.
+
+    Args:
+        parameter: the row's parameter.
+        choices: expression by parameter.
+        otherwise: for every other parameter.
+
+    Returns:
+        One expression for all rows.
+    """
     chosen = otherwise
     for name, expression in choices.items():
         chosen = pl.when(parameter == name).then(expression).otherwise(chosen)

@@ -1,7 +1,7 @@
 """The canonical parameters: their units, and the values that are physically plausible.
 
 Ranges follow the proposals of OpenAQ, AirQo and the US EPA's AQS reporting floors. A value outside
-``fail`` cannot be a reading of the ambient air; one outside ``suspect`` deserves a look.
+`fail` cannot be a reading of the ambient air; one outside `suspect` deserves a look.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 class Parameter:
     """One measured quantity.
 
-    ``fail`` and ``suspect`` are inclusive bounds in ``unit``. ``molar_mass`` (g/mol) is set for
-    gases, whose volume fractions convert to mass concentrations. ``signed`` parameters may be
-    negative by nature (°C). ``zero_hours`` is the number of exact zeros in a day from which a day
+    `fail` and `suspect` are inclusive bounds in `unit`. `molar_mass` (g/mol) is set for
+    gases, whose volume fractions convert to mass concentrations. `signed` parameters may be
+    negative by nature (°C). `zero_hours` is the number of exact zeros in a day from which a day
     made mostly of zeros counts as a stuck or clipped sensor: 1 where clean air itself is never
     zero at the sensor's resolution, more where an hour may honestly round to zero.
     """

@@ -1,7 +1,7 @@
 """Station rows: what the network says, what is known better here, and when it was seen.
 
 Where a country lies follows from two data sets that the platform has anyway: tzfpy says which time
-zones cover a position, and the tz database's ``zone.tab`` which zones a country has.
+zones cover a position, and the tz database's `zone.tab` which zones a country has.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -69,6 +70,27 @@ def country_zones(country: str | None) -> frozenset[str]:
     return frozenset(shared).union(*(by_country.get(one, ()) for one in codes))
 
 
+@cache
+def usable_zone(name: str | None) -> str | None:
+    """The name of a time zone, without blanks around it, where local days can be found by it.
+
+    Both Python and polars must know it: each has names that the other has not, such as `Factory`.
+
+    Args:
+        name: As a network or a person wrote it.
+
+    Returns:
+        The IANA name, or None.
+    """
+    zone = (name or "").strip()
+    try:
+        ZoneInfo(zone)
+        pl.Series([0]).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
+    except (KeyError, ValueError, OSError, pl.exceptions.ComputeError):
+        return None
+    return zone
+
+
 def country_code(name: str) -> str | None:
     """ISO 3166-1 alpha-2 code of a country's English name in the tz database; None for others."""
     codes = {known.casefold(): code for code, known in _table("iso3166.tab")}
@@ -80,11 +102,17 @@ def country_code(name: str) -> str | None:
 def zone_at(
     latitude: float | None, longitude: float | None, country: str | None = None
 ) -> str | None:
-    """IANA zone of the country at a position, or the nearest within ``TOLERANCE_KM``.
+    """IANA zone of the country at a position, or the nearest within `TOLERANCE_KM`.
 
-    Where the country is not known, that of any country, at the position itself (no border can be
-    missed, and the zones reach to the end of the territorial sea). None where there is none, or no
-    such position on earth.
+    Args:
+        latitude: degrees north.
+        longitude: degrees east.
+        country: ISO 3166-1 alpha-2. Where it is not known, the zone is that of any country, at the
+            position itself: no border can be missed, and the zones reach to the end of the
+            territorial sea.
+
+    Returns:
+        The zone's name; None where there is none, or no such position on earth.
     """
     if latitude is None or longitude is None or not _on_earth(latitude, longitude):
         return None
@@ -99,10 +127,16 @@ def zone_at(
 def position_problem(latitude: float, longitude: float, country: str | None) -> str | None:
     """What is wrong with a position, if anything.
 
-    ``zero``: 0, 0, which stands for unknown. ``swapped``: not in its country (or
-    ``TOLERANCE_KM`` around it) as it is, but with latitude and longitude swapped. ``out_of_range``:
-    no position on earth. ``far_from_country``: any other place outside its country; where the
-    country is not known, outside all of them.
+    Args:
+        latitude: degrees north.
+        longitude: degrees east.
+        country: ISO 3166-1 alpha-2, where it is known.
+
+    Returns:
+        `zero`: 0, 0, which stands for unknown. `swapped`: not in its country (or `TOLERANCE_KM`
+        around it) as it is, but with latitude and longitude swapped. `out_of_range`: no position on
+        earth. `far_from_country`: any other place outside its country; where the country is not
+        known, outside all of them. None: nothing.
     """
     if latitude == 0.0 and longitude == 0.0:
         return "zero"
@@ -120,15 +154,24 @@ def station_rows(
     previous: pl.DataFrame,
     seen_at: datetime,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of the station dimension, sorted by id, with the columns and types of ``previous``; and
-    what is wrong with their positions and time zones (``PROBLEM_SCHEMA``).
+    """The station dimension, brought up to date.
 
-    ``described``: one mapping a station, with ``station_id`` and ``seen`` (whether the network
-    described it just now). ``overrides`` by station id win over the network. A station that the
-    network did not describe, or no longer lists, keeps its previous row, with what is overridden:
-    its readings stay. A wrong position counts as not said, except in an override. A time zone comes
-    from the override, the network, the position, or the country where it has one zone alone, in
-    this order.
+    A time zone comes from the override, the network, the position, or the country where it has one
+    zone alone, in this order.
+
+    Args:
+        network: the network's name.
+        described: one mapping a station, with `station_id` and `seen` (whether the network
+            described it just now). A station that the network did not describe, or no longer
+            lists, keeps its previous row, with what is overridden: its readings stay.
+        overrides: by station id; they win over the network. A wrong position counts as not said,
+            except in an override.
+        previous: the dimension as it was.
+        seen_at: when the network was asked, UTC.
+
+    Returns:
+        Rows sorted by id with the columns and types of `previous`, and what is wrong with their
+        positions and time zones (`PROBLEM_SCHEMA`).
     """
     before = {row["station_id"]: row for row in previous.iter_rows(named=True)}
     described = list(described)
@@ -143,10 +186,11 @@ def station_rows(
         row: dict[str, Any] = {**old, **said, **better, "network": network}
         row["parameters"] = sorted({*(old.get("parameters") or ()), *station["parameters"]})
         wrong = _place(row, old, said, better)
+        zones = [usable_zone(given.get("timezone")) for given in (better, said, old)]
         row["timezone"] = (
-            better.get("timezone")
-            or said.get("timezone")
-            or (None if station["seen"] or "latitude" in better else old.get("timezone"))
+            zones[0]
+            or zones[1]
+            or (None if station["seen"] or "latitude" in better else zones[2])
             or zone_at(row["latitude"], row["longitude"], row.get("country"))
             # An override is believed, also against the country.
             or zone_at(row["latitude"], row["longitude"])
@@ -157,9 +201,8 @@ def station_rows(
             row["first_seen"] = old.get("first_seen") or seen_at
             row["last_seen"] = seen_at
         rows.append({column: row.get(column) for column in previous.columns})
-        told = "timezone" in better or "timezone" in said
-        if wrong is None and row["timezone"] == UNKNOWN_ZONE and not told:
-            wrong = {"problem": "no_time_zone"}
+        if wrong is None:
+            wrong = _zone_problem(row, better.get("timezone") or said.get("timezone"), zones)
         if wrong is not None:
             problems.append({**row, "latitude": None, "longitude": None, **wrong})
     return (
@@ -193,6 +236,17 @@ def _place(
     return wrong
 
 
+def _zone_problem(
+    row: Mapping[str, Any], given: str | None, usable: list[str | None]
+) -> dict[str, Any] | None:
+    """What is wrong with a time zone: what was given is none, or nothing said it."""
+    if given and usable[0] is None and usable[1] is None:
+        return {"problem": "unknown_time_zone"}
+    if row["timezone"] == UNKNOWN_ZONE and not given:
+        return {"problem": "no_time_zone"}
+    return None
+
+
 def _problem_rows(problems: list[dict[str, Any]]) -> pl.DataFrame:
     rows = [{**row, "override": _override(row)} for row in problems]
     names = PROBLEM_SCHEMA.names()
@@ -201,9 +255,12 @@ def _problem_rows(problems: list[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _override(row: Mapping[str, Any]) -> str:
-    """The line for networks.yaml that mends a problem, with dots for what only people know."""
+    """The line for networks.yaml that fixes a problem, with dots for what only people know."""
     if row["problem"] == "no_time_zone":
         known = "timezone: …"
+    elif row["problem"] == "unknown_time_zone":
+        # In the place of what the network, or the override there, says.
+        known = f"timezone: {row['timezone']}"
     elif row["problem"] == "swapped":
         known = f"latitude: {row['longitude']}, longitude: {row['latitude']}"
     else:
@@ -271,7 +328,7 @@ def _zones_by_country() -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def _degrees(text: str, digits: int) -> float:
-    """``±DDMM`` or ``±DDMMSS`` (ISO 6709), with so many digits for the degrees."""
+    """`±DDMM` or `±DDMMSS` (ISO 6709), with so many digits for the degrees."""
     whole, minutes, seconds = text[1 : digits + 1], text[digits + 1 :][:2], text[digits + 3 :]
     degrees = int(whole) + int(minutes) / 60 + int(seconds or 0) / 3600
     return -degrees if text.startswith("-") else degrees

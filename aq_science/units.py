@@ -35,7 +35,7 @@ _FRACTION_PPM = {"ppm": 1.0, "ppb": 1e-3}
 
 
 def molar_volume(reference_c: float = EU_REFERENCE_C) -> float:
-    """Litres per mole of an ideal gas at ``reference_c`` and 101.325 kPa."""
+    """Litres per mole of an ideal gas at `reference_c` and 101.325 kPa."""
     return GAS_CONSTANT * (reference_c + 273.15) / PRESSURE_KPA
 
 
@@ -48,7 +48,15 @@ def normalise_unit(unit: str) -> str:
 def to_canonical(
     parameter: str, unit: str, reference_c: float = EU_REFERENCE_C
 ) -> tuple[float, float] | None:
-    """``(scale, offset)`` so that ``canonical = value * scale + offset``; None if unknown.
+    """How a unit is converted to the parameter's canonical one.
+
+    Args:
+        parameter: its canonical name.
+        unit: as the network writes it.
+        reference_c: temperature (°C) at which gases are converted, at 101.325 kPa.
+
+    Returns:
+        `(scale, offset)` so that `canonical = value * scale + offset`; None if the unit is unknown.
 
     >>> round(to_canonical("co", "ppm")[0], 4)
     1.1644

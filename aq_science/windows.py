@@ -11,13 +11,13 @@ HOUR = timedelta(hours=1)
 
 
 def midnight(day: date) -> datetime:
-    """00:00 UTC at which ``day`` begins."""
+    """00:00 UTC at which `day` begins."""
     return datetime.combine(day, time(), UTC)
 
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """The instants ``start <= t < end``, both in UTC."""
+    """The instants `start <= t < end`, both in UTC."""
 
     start: datetime
     end: datetime
@@ -30,7 +30,7 @@ class Window:
 
     @classmethod
     def of_days(cls, first: date, last: date) -> Window:
-        """The UTC days ``first`` to ``last``, both inclusive."""
+        """The UTC days `first` to `last`, both inclusive."""
         return cls(midnight(first), midnight(last) + DAY)
 
     @property
@@ -50,7 +50,7 @@ class Window:
         return max(self.start, other.start) < min(self.end, other.end)
 
     def chunks(self, length: timedelta) -> Iterator[Window]:
-        """The window cut into pieces of ``length``; the last may be shorter."""
+        """The window cut into pieces of `length`; the last may be shorter."""
         start = self.start
         while start < self.end:
             end = min(start + length, self.end)

@@ -8,7 +8,7 @@ import polars as pl
 
 from aq_science.indices import CATEGORY, aqi, aqi_category, aqi_concentration, by_parameter
 from aq_science.parameters import PARAMETERS
-from aq_science.readings import PARAMETER, UNIT
+from aq_science.tables.types import PARAMETER, UNIT
 from aq_science.units import EU_REFERENCE_C
 
 FORECAST_PARAMETERS = ("pm25", "co")
@@ -18,7 +18,7 @@ LIVE_WITHIN = timedelta(hours=1)
 
 
 def forecast_mode(issued_for: datetime, issued_at: datetime) -> str:
-    """``live`` where the forecast was computed within the hour after its issue time."""
+    """`live` where the forecast was computed within the hour after its issue time."""
     return "live" if issued_for <= issued_at < issued_for + LIVE_WITHIN else "hindcast"
 
 
@@ -41,9 +41,17 @@ def forecast_rows(
     issued_at: datetime,
     reference_c: float = EU_REFERENCE_C,
 ) -> pl.DataFrame:
-    """Rows of the ``forecasts`` table from the result of `forecast_many`.
+    """Rows of the `forecasts` table.
 
-    The category is the one the predicted hour's concentration would have as a mean.
+    Args:
+        forecasts: The result of `forecast_many`.
+        network: Whose.
+        issued_at: When they were computed, UTC: within the hour after the issue time is live.
+        reference_c: Temperature (°C) at which gases are converted, for the category.
+
+    Returns:
+        `FORECASTS` rows; the category is the one that the predicted concentration would have as a
+        mean.
     """
     value = pl.col("value")
     category = by_parameter(

@@ -1,4 +1,4 @@
-"""A fitted Prophet curve as plain data: made once a day by `fit_curve`, evaluated by `curve_at`.
+"""The Prophet curve, as plain data: fitted once a day by `fit_curve`, evaluated by `curve_at`.
 
 Prophet is needed for fitting alone. What it finds is a piecewise linear trend plus Fourier series,
 some sixty numbers, kept here as a JSON-able dictionary: no pickle, no training history, and no
@@ -11,18 +11,64 @@ Source: Taylor and Letham (2018), "Forecasting at scale"; formulas as in prophet
 import logging
 import tempfile
 import warnings
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
-HOUR_SECONDS = 3600
+from aq_science.forecasting.features import History
+from aq_science.forecasting.grid import HOUR_SECONDS, Floats, Ints
+from aq_science.forecasting.methods.protocol import Fitted, Learned, fit_each
+
 DAY_SECONDS = 24 * HOUR_SECONDS
 WEEKLY_MIN_HOURS = 14 * 24
 """Two whole weeks: with less, a weekly pattern is one week's weather learned by heart."""
 
 FIT_SEED = 20_240_101
 """Any fixed number will do: the optimiser's seed, so that the same readings give the same curve."""
+
+REACH_HOURS = 8 * 24
+"""How far past its last training reading a curve counts. A day's model may be used for a week if
+nightly fits fail; farther out the extrapolated trend, not the season, decides the value."""
+
+
+class ProphetCurve:
+    """Trend, day and week of a series. Alone it is several times worse than persistence at one and
+    two hours, since it has no autoregressive term (prophet#1622).
+    """
+
+    name = "prophet_curve"
+    plain = False
+    reach: int | None = REACH_HOURS
+
+    def fit(self, history: History) -> Sequence[Fitted]:
+        """A `Curve` for each series, in 0.1 s each."""
+        seconds = history.hours * HOUR_SECONDS
+
+        def curve(series: int) -> Learned:
+            values = history.values[:, series]
+            there = ~np.isnan(values)
+            return fit_curve(seconds[there], values[there])
+
+        return fit_each(history.values.shape[1], curve)
+
+    def at(self, learned: Sequence[Learned], of: Ints, hours: Ints) -> Floats:
+        """The curves' values; see `protocol.Seasonal`.
+
+        Args:
+            learned: Curves.
+            of: For each place on the last axis of `hours` the number of its curve.
+            hours: Epoch hours, any shape.
+
+        Returns:
+            Values in the parameter's unit, shaped as `hours`.
+        """
+        values = np.full(hours.shape, np.nan)
+        order = np.argsort(of, kind="stable")
+        used, starts = np.unique(of[order], return_index=True)
+        for number, places in zip(used, np.split(order, starts[1:]), strict=True):
+            values[..., places] = curve_at(learned[number], hours[..., places] * HOUR_SECONDS)
+        return values
 
 
 class Seasonality(TypedDict):
@@ -51,9 +97,7 @@ class Curve(TypedDict):
     seasonalities: list[Seasonality]
 
 
-def curve_at(
-    curve: Curve, seconds: npt.NDArray[np.int64] | npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def curve_at(curve: Curve, seconds: Ints | Floats) -> Floats:
     """Evaluate a curve, in the unit of the readings it was fitted on.
 
     `seconds`: any shape, seconds since 1970-01-01 UTC of the starts of the hours. Same shape out.
@@ -65,7 +109,7 @@ def curve_at(
     changepoints = np.asarray(curve["changepoints"], dtype=np.float64)
     # Every changepoint passed bends the line from there on: delta * (t - changepoint), if positive.
     bends = np.maximum(t[..., None] - changepoints, 0.0) @ delta
-    total: npt.NDArray[np.float64] = curve["m"] + curve["k"] * t + bends
+    total: Floats = curve["m"] + curve["k"] * t + bends
     days = at / DAY_SECONDS
     for seasonality in curve["seasonalities"]:
         harmonics = np.arange(1, seasonality["order"] + 1)
@@ -75,7 +119,7 @@ def curve_at(
     return curve["y_scale"] * total
 
 
-def fit_curve(seconds: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> Curve:
+def fit_curve(seconds: Ints, values: Floats) -> Curve:
     """Fit Prophet (trend, daily and, from two weeks on, weekly seasonality) to one series.
 
     `seconds`: starts of the hours, seconds since 1970-01-01 UTC, ascending, gaps allowed; `values`:
@@ -85,7 +129,7 @@ def fit_curve(seconds: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -
 
 
 def fit_prophet(
-    seconds: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+    seconds: Ints, values: Floats
 ) -> Any:  # prophet.Prophet, which must not be imported at module level
     """Fit and return the Prophet object; see `fit_curve`. Leaves no temporary file behind."""
     # prophet.plot reports at import, as an error, that plotly is absent. Nothing here draws.

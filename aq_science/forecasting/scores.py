@@ -1,11 +1,12 @@
 """Scores of forecasts against the readings that then came.
 
-A forecast belongs to the UTC day on which it was issued (``issued_for``), so that one day's scores
+A forecast belongs to the UTC day on which it was issued (`issued_for`), so that one day's scores
 are those of its 24 issue times; the hour predicted at 23:00 for horizon 2 lies on the next day.
 
-*Persistence* is the one of `forecasting`: the last valid reading whose hour had ended by the issue
-time, at most `PERSISTENCE_MAX_LAG` hours before the predicted hour. It is taken from the readings
-as they are now: one that arrived after the issue counts for it, and not for the forecast.
+*Persistence* is the one that is served: the last valid reading whose hour had ended by the issue
+time, at most as many hours before the predicted hour as `methods.persistence` reaches. It is taken
+from the readings as they are now: one that arrived after the issue counts for it, and not for the
+forecast.
 """
 
 from __future__ import annotations
@@ -14,31 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from aq_science.forecast_common import HORIZONS, PERSISTENCE_MAX_LAG, Floats
-from aq_science.readings import PARAMETER
+from aq_science.forecasting.grid import Floats
+from aq_science.forecasting.methods import BASELINE
+from aq_science.forecasting.schema import HORIZONS
+from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.windows import HOUR
 
-SCORES_SCHEMA = pl.Schema(
-    {
-        "network": pl.Categorical(),
-        "station_id": pl.Categorical(),
-        "parameter": PARAMETER,
-        "horizon": pl.Int8(),
-        "date": pl.Date(),
-        "mode": pl.Categorical(),
-        "n": pl.Int32(),
-        "mae": pl.Float64(),
-        "rmse": pl.Float64(),
-        "bias": pl.Float64(),
-        "mae_persistence": pl.Float64(),
-        "skill": pl.Float64(),
-        "coverage_80": pl.Float64(),
-        "coverage_95": pl.Float64(),
-    }
-)
-
 # Readings this far around a period's issue times are all that its scores need.
-REACH_BEFORE = PERSISTENCE_MAX_LAG * HOUR
+REACH_BEFORE = max(BASELINE.lags) * HOUR
 REACH_AFTER = (max(HORIZONS) - 1) * HOUR
 
 _SERIES = ("network", "station_id", "parameter")
@@ -46,12 +30,12 @@ _KEY = (*_SERIES, "horizon", "date", "mode")
 
 
 def forecast_scores(forecasts: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
-    """`SCORES_SCHEMA` rows, sorted by their key.
+    """`FORECAST_SCORES` rows, sorted by their key.
 
-    ``forecasts``: rows of the table of that name, of whole UTC days of ``issued_for``.
-    ``readings``: `HOURLY_SCHEMA` (at least network, station_id, parameter, hour, value, flag) from
+    `forecasts`: rows of the table of that name, of whole UTC days of `issued_for`.
+    `readings`: `HOURLY_READINGS` (network, station_id, parameter, hour, value, flag) from
     `REACH_BEFORE` ahead of the first issue time to `REACH_AFTER` behind the last day. Only a
-    forecast with a value and a valid reading of its hour is counted. ``skill`` compares the two
+    forecast with a value and a valid reading of its hour is counted. `skill` compares the two
     errors over the hours that persistence has a value for, and is null where its error is zero.
     """
     actual = readings.filter((pl.col("flag") == "valid") & pl.col("value").is_finite()).select(
@@ -79,7 +63,7 @@ def forecast_scores(forecasts: pl.DataFrame, readings: pl.DataFrame) -> pl.DataF
         .sort(*_KEY, "issued_for")
     )
     if pairs.is_empty():
-        return SCORES_SCHEMA.to_frame()
+        return FORECAST_SCORES.schema.to_frame()
     return _scored(pairs)
 
 
@@ -124,13 +108,13 @@ def _scored(pairs: pl.DataFrame) -> pl.DataFrame:
             coverage_80=pl.Series(covered(80)),
             coverage_95=pl.Series(covered(95)),
         )
-        .select(SCORES_SCHEMA.names())
-        .cast(SCORES_SCHEMA)
+        .select(FORECAST_SCORES.schema.names())
+        .cast(FORECAST_SCORES.schema)
     )
 
 
 def pooled_scores(scores: pl.DataFrame, *by: str) -> pl.DataFrame:
-    """``n, mae, mae_persistence, skill, coverage_80`` of all rows with the same ``by``, sorted.
+    """`n, mae, mae_persistence, skill, coverage_80` of all rows with the same `by`, sorted.
 
     As if the forecasts behind the rows had been scored together, where persistence had a value for
     every hour; else an approximation.

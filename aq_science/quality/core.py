@@ -1,0 +1,83 @@
+"""What a quality test is, and what a suite of them needs to see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import polars as pl
+
+from aq_science.tables.types import FLAGS
+from aq_science.windows import Window
+
+
+class Criterion(NamedTuple):
+    """Which readings a test finds, as expressions over the columns of the readings.
+
+    `fires` is true for what is found; null counts as false. `observed` is what was compared with
+    `limit`, both in the unit that the test compares in; null where there is nothing to compare.
+    """
+
+    fires: pl.Expr
+    observed: pl.Expr
+    limit: pl.Expr
+
+
+# A criterion that only has to look closely at a few of the readings is made from them.
+MadeFromReadings = Callable[[pl.DataFrame], Criterion]
+
+NOTHING = pl.lit(None, pl.Float64)
+
+
+@dataclass(frozen=True)
+class QualityTest:
+    """A test with its thresholds.
+
+    `criteria` holds what it finds, by the flag that it then gives; of several that fire the worst
+    flag counts. To decide on an hour the test looks at the hour's whole UTC day and beyond that at
+    most `before` back and `after` ahead of the hour, at readings alone and never at other tests'
+    findings.
+    """
+
+    name: str
+    criteria: Mapping[str, Criterion | MadeFromReadings]
+    before: timedelta = timedelta()
+    after: timedelta = timedelta()
+
+    def __post_init__(self) -> None:
+        if unknown := self.criteria.keys() - set(FLAGS):
+            raise ValueError(f"{self.name}: no such flag: {', '.join(sorted(unknown))}")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests in the order in which `reasons` names them."""
+
+    tests: tuple[QualityTest, ...]
+    before: timedelta = field(init=False)
+    after: timedelta = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = self.names
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"tests of one name: {', '.join(sorted(twice))}")
+        # Frozen, and yet derived once.
+        for side in ("before", "after"):
+            longest = max((getattr(test, side) for test in self.tests), default=timedelta())
+            object.__setattr__(self, side, longest)
+
+    @property
+    def names(self) -> list[str]:
+        """The tests' names."""
+        return [test.name for test in self.tests]
+
+    def with_context(self, window: Window) -> Window:
+        """The hours that the tests look at to decide on those of `window`, which is whole days."""
+        return window.padded(before=self.before, after=self.after)
+
+    def affected_days(self, window: Window) -> list[date]:
+        """Days outside `window`, which is whole days, whose flags depend on readings within it."""
+        reached = window.padded(before=self.after, after=self.before)
+        return [day for day in reached.dates if not Window.of_days(day, day).overlaps(window)]

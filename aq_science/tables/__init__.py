@@ -1,0 +1,1 @@
+"""The tables and files that readers outside rely on, one module each."""

@@ -1,0 +1,75 @@
+"""The table `forecasts`."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from aq_science.indices import CATEGORY
+from aq_science.tables.core import Column, Rule, Table
+from aq_science.tables.types import INSTANT, PARAMETER, UNIT
+
+_VALUE, _HORIZON = pl.col("value"), pl.col("horizon")
+_ONE_ISSUE = ("station_id", "parameter", "issued_for")
+
+FORECASTS = Table(
+    name="forecasts",
+    text="One row a station, parameter (PM2.5, CO), issue time and horizon.",
+    key=("network", "station_id", "parameter", "issued_for", "horizon"),
+    window="issued_for",
+    protected="mode = 'live'",
+    columns=(
+        Column("network", pl.Categorical(), "Network"),
+        Column("station_id", pl.Categorical(), "Station within the network"),
+        Column("parameter", PARAMETER, "Canonical parameter"),
+        Column(
+            "issued_for", INSTANT, "Issue time H: only readings whose hour ended by H were used"
+        ),
+        Column(
+            "horizon",
+            pl.Int8(),
+            "1 for the hour that begins at H, 2 for the one after it",
+            unit="h",
+        ),
+        Column("hour", INSTANT, "Start of the predicted hour"),
+        Column("value", pl.Float64(), "Predicted mean of the hour", unit="unit"),
+        Column("lower_80", pl.Float64(), "Lower end of the 80 % interval", unit="unit"),
+        Column("upper_80", pl.Float64(), "Upper end of the 80 % interval", unit="unit"),
+        Column("lower_95", pl.Float64(), "Lower end of the 95 % interval", unit="unit"),
+        Column("upper_95", pl.Float64(), "Upper end of the 95 % interval", unit="unit"),
+        Column("unit", UNIT, "Canonical unit"),
+        Column("model", pl.Categorical(), "Method that was served, fallbacks included"),
+        Column("model_day", pl.Date(), "Day the model was fitted for; null where none was used"),
+        Column(
+            "mode",
+            pl.Categorical(),
+            (
+                "`live`: computed within the hour after H; `hindcast`: any other. A hindcast "
+                "never replaces a live row"
+            ),
+        ),
+        Column("issued_at", INSTANT, "When it was computed"),
+        Column("aqi_category", CATEGORY, "US EPA category of the predicted concentration"),
+    ),
+    rules=(
+        Rule(
+            "finite",
+            "Every value is finite; only a network without any valid reading has none.",
+            ~pl.coalesce(_VALUE.is_finite(), pl.col("model") == "no_valid_readings"),
+        ),
+        Rule(
+            "ordered_intervals",
+            "lower_95 <= lower_80 <= value <= upper_80 <= upper_95.",
+            (pl.col("lower_95") > pl.col("lower_80"))
+            | (pl.col("lower_80") > _VALUE)
+            | (pl.col("upper_80") < _VALUE)
+            | (pl.col("upper_80") > pl.col("upper_95")),
+        ),
+        Rule(
+            "both_horizons",
+            "Every series has its rows for H and H+1.",
+            (pl.len().over(_ONE_ISSUE) != 2)
+            | (_HORIZON.min().over(_ONE_ISSUE) != 1)
+            | (_HORIZON.max().over(_ONE_ISSUE) != 2),
+        ),
+    ),
+)

@@ -1,0 +1,23 @@
+"""Every declared table of the warehouse, by name."""
+
+from __future__ import annotations
+
+from aq_science.tables.countries import COUNTRIES
+from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.forecast_scores import FORECAST_SCORES
+from aq_science.tables.forecasts import FORECASTS
+from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.tables.network_parameters import NETWORK_PARAMETERS
+from aq_science.tables.stations import STATIONS
+
+# What some networks list beside their stations.
+DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
+
+WAREHOUSE_TABLES = {
+    STATIONS.name: STATIONS,
+    **DIMENSIONS,
+    **{table.name: table for table in (DAILY_AVERAGES, FORECASTS, FORECAST_SCORES)},
+}
+
+# Views over files of the object store.
+WAREHOUSE_VIEWS = {table.name: table for table in (HOURLY_READINGS,)}
