@@ -89,7 +89,7 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class Webhook:
-    """A POST of ``{"text": …}``, as Slack, Mattermost and many others take it."""
+    """A POST of `{"text": …}`, as Slack, Mattermost and many others take it."""
 
     url: SecretStr
     name: str = "webhook"
@@ -180,9 +180,15 @@ def deliver(
     channels: list[Channel],
     seconds: float = DELIVERY_SECONDS,
 ) -> dict[str, str | None]:
-    """Send each channel its (subject, text), all at once; by channel None, or what went wrong.
+    """Send each channel its message, all at once.
 
-    One that has not ended after ``seconds`` counts as failed and is left to end by itself.
+    Args:
+        messages: subject and text by the channel's name; a channel without one gets none.
+        channels: where to send.
+        seconds: one that has not ended by then counts as failed and is left to end by itself.
+
+    Returns:
+        By the channel's name None, or what went wrong.
     """
     outcomes: dict[str, str | None] = {}
 

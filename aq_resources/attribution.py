@@ -1,4 +1,4 @@
-"""Whom to name in any publication: carried by every file and every result that leaves."""
+"""Attribution: whom a publication has to credit, carried by every file and every result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from aq_resources.networks import network_attribution
-from aq_resources.warehouse import Warehouse
+from aq_resources.warehouse.warehouse import Warehouse
 
 # The entry of a Parquet file's metadata.
 ATTRIBUTION = "attribution"
@@ -14,8 +14,6 @@ ATTRIBUTION = "attribution"
 
 def station_attributions(warehouse: Warehouse, network: str) -> dict[str, str]:
     """Attribution by station, as far as the network described its stations."""
-    if not warehouse.has_table(network, "stations"):
-        return {}
     query = f"SELECT station_id, attribution FROM {network}.stations WHERE attribution <> ''"
     return dict(warehouse.read(query).iter_rows())
 
@@ -23,8 +21,15 @@ def station_attributions(warehouse: Warehouse, network: str) -> dict[str, str]:
 def credited_to(
     network: str, stations: Collection[str], known: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """Stations by whom to name for them; the network itself where that is not known, or where
-    there is no station.
+    """Stations by their attribution.
+
+    Args:
+        network: Its own attribution stands for stations without one, and where there is no station.
+        stations: Ids of the stations.
+        known: Attribution by station id.
+
+    Returns:
+        Station ids in order, by attribution in order.
     """
     general = network_attribution(network)
     found: dict[str, list[str]] = {} if stations else {general: []}
@@ -36,5 +41,14 @@ def credited_to(
 def file_metadata(
     network: str, stations: Collection[str], known: Mapping[str, str]
 ) -> dict[str, str]:
-    """Key-value metadata of a Parquet file: `credited_to` as a JSON object."""
+    """Key-value metadata of a Parquet file.
+
+    Args:
+        network: As for `credited_to`.
+        stations: As for `credited_to`.
+        known: As for `credited_to`.
+
+    Returns:
+        One entry: `credited_to` as a JSON object.
+    """
     return {ATTRIBUTION: json.dumps(credited_to(network, stations, known), ensure_ascii=False)}

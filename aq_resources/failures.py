@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from aq_resources.secrets import without_secrets
+from aq_resources.http.secrets import without_secrets
 
 
 class TransientFailure(dg.Failure):
     """Worth trying again later: 429, 5xx, time-outs, broken answers, locks.
 
-    ``retry_after`` is the wait in seconds that the server itself asked for, ``status`` what it
+    `retry_after` is the wait in seconds that the server itself asked for, `status` what it
     answered with, if it did.
     """
 
@@ -30,7 +30,7 @@ class TransientFailure(dg.Failure):
 
 
 class PermanentFailure(dg.Failure):
-    """Will fail the same way until somebody mends the cause that the message names."""
+    """Will fail the same way until the cause that the message names is fixed."""
 
     def __init__(self, message: str) -> None:
         self.message = without_secrets(message)
@@ -38,7 +38,7 @@ class PermanentFailure(dg.Failure):
 
 
 class SettingsError(Exception):
-    """A setting or configuration file is wrong; the message names where, and the mend."""
+    """A setting or configuration file is wrong; the message names where, and the remedy."""
 
 
 def step_failure_reason(event: dg.DagsterEvent) -> str:

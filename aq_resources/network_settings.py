@@ -1,7 +1,8 @@
-"""``networks.yaml``: which networks and stations are taken in, checked with readable errors."""
+"""`networks.yaml`: which networks and stations are taken in, checked with readable errors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,21 +12,19 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aq_resources.failures import SettingsError
-from aq_science.stations import km_between
+from aq_science.stations import km_between, usable_zone
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 def _known_zone(value: Any) -> Any:
-    from zoneinfo import ZoneInfo
-
     if isinstance(value, str):
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
+        zone = usable_zone(value)
+        if zone is None:
             raise ValueError(
                 f"{value!r} is no time zone; write an IANA name such as Africa/Abidjan"
-            ) from None
+            )
+        return zone
     return value
 
 
@@ -54,7 +53,7 @@ class StationOverride(_Strict):
 
 
 class Area(_Strict):
-    """Stations within ``radius_km`` of a point, for networks that can list them."""
+    """Stations within `radius_km` of a point, for networks that can list them."""
 
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
@@ -66,7 +65,7 @@ class Area(_Strict):
 
 
 def is_group(entry: str) -> bool:
-    """Whether an entry of ``stations``, such as ``cohort:…``, stands for a group of stations."""
+    """Whether an entry of `stations`, such as `cohort:…`, stands for a group of stations."""
     return ":" in entry
 
 
@@ -114,13 +113,13 @@ class _NetworksFile(_Strict):
 
 
 class Networks(NamedTuple):
-    """What the file asks for: the enabled networks by name, and what is wrong with the others.
+    """What the file asks for: the enabled networks by name, and the mistakes of the others.
 
     A mistake in one entry leaves that network out and no other.
     """
 
     enabled: dict[str, NetworkConfig]
-    ill: dict[str, str]
+    invalid: dict[str, str]
 
 
 def networks_path(configured: Path | None) -> Path:
@@ -132,11 +131,40 @@ def networks_path(configured: Path | None) -> Path:
 
 
 def read_networks(path: Path, known: tuple[str, ...]) -> Networks:
-    """The networks of a file. ``known``: those that have a client.
+    """The networks of a file. `known`: those that have a client.
 
-    What is wrong with an entry is told by a line a mistake: file, line, path within the file, and
-    the mend. Raises `SettingsError` of the same form where the file as a whole cannot be read.
+    What is wrong with an entry is reported by a line a mistake: file, line, path within the file,
+    and what to write. Raises `SettingsError` of the same form where the file as a whole cannot be
+    read.
     """
+    tree, parsed = _read_file(path)
+    twice = list(_keys_given_twice(tree))
+    found = Networks({}, {})
+    for name, entry in parsed.networks.items():
+        where = ("networks", name)
+        if name not in known:
+            found.invalid[name] = (
+                f"{path}, line {_line_of(tree, where)}: networks.{name}: no such network"
+                f"{_suggest(name, known)} (known: {', '.join(known)})"
+            )
+            continue
+        if own := [(place, line) for place, line in twice if place[1] == name]:
+            found.invalid[name] = "\n".join(
+                f"{path}, line {line}: {'.'.join(place)}: {_TWICE}" for place, line in own
+            )
+            continue
+        try:
+            config = NetworkConfig.model_validate(entry)
+        except ValidationError as error:
+            lines = [_explain(path, tree, (*where, *d["loc"]), d) for d in error.errors()]
+            found.invalid[name] = "\n".join(lines)
+            continue
+        if config.enabled:
+            found.enabled[name] = config.model_copy(update={"name": name})
+    return found
+
+
+def _read_file(path: Path) -> tuple[yaml.Node | None, _NetworksFile]:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -154,29 +182,32 @@ def read_networks(path: Path, known: tuple[str, ...]) -> Networks:
         raise SettingsError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not valid YAML: {error}") from None
+    for place, line in _keys_given_twice(tree):
+        if len(place) <= 2:
+            raise SettingsError(f"{path}, line {line}: {_TWICE}")
     try:
         parsed = _NetworksFile.model_validate(data)
     except ValidationError as error:
         lines = [_explain(path, tree, detail["loc"], detail) for detail in error.errors()]
         raise SettingsError("\n".join(lines)) from None
-    found = Networks({}, {})
-    for name, entry in parsed.networks.items():
-        where = ("networks", name)
-        if name not in known:
-            found.ill[name] = (
-                f"{path}, line {_line_of(tree, where)}: networks.{name}: no such network"
-                f"{_suggest(name, known)} (known: {', '.join(known)})"
-            )
-            continue
-        try:
-            config = NetworkConfig.model_validate(entry)
-        except ValidationError as error:
-            lines = [_explain(path, tree, (*where, *d["loc"]), d) for d in error.errors()]
-            found.ill[name] = "\n".join(lines)
-            continue
-        if config.enabled:
-            found.enabled[name] = config.model_copy(update={"name": name})
-    return found
+    return tree, parsed
+
+
+_TWICE = "the key is given twice, and only one of its values would count: keep one"
+
+
+def _keys_given_twice(
+    node: yaml.Node | None, place: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Path and second line of each key that a mapping has more than once."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            below = (*place, str(key.value))
+            if key.value in seen:
+                yield below, key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _keys_given_twice(value, below)
 
 
 def _explain(path: Path, tree: yaml.Node | None, place: tuple[int | str, ...], detail: Any) -> str:
@@ -192,6 +223,11 @@ def _explain(path: Path, tree: yaml.Node | None, place: tuple[int | str, ...], d
         message = "an entry has keys: `start_date: …` and `stations: […]`"
     elif detail["type"] == "model_type":
         message = "the file must begin with `networks:` and an entry for each network"
+    if detail["type"].startswith("date"):
+        message = f"{detail['input']!r} is no day: write it as 2024-01-31"
+    if detail["type"] == "string_type" and isinstance(detail["input"], bool):
+        # Norway's code is the best known of them.
+        message = f'YAML takes this word for {str(detail["input"]).lower()}: write "NO" in quotes'
     if location[-2:-1] in (("stations",), ("overrides",)) and detail["type"] == "string_type":
         message = f'station ids are text: write "{detail["input"]}" in quotes'
     return f"{where}: {message}"
@@ -214,7 +250,7 @@ def _suggest(word: str, known: tuple[str, ...]) -> str:
 
 
 def _line_of(node: yaml.Node | None, location: tuple[str, ...]) -> int:
-    """Line of the deepest part of ``location`` that the file holds."""
+    """Line of the deepest part of `location` that the file holds."""
     line = 1 if node is None else node.start_mark.line + 1
     for part in location:
         if isinstance(node, yaml.MappingNode):

@@ -1,4 +1,4 @@
-"""Progress of long work, told to whoever listens in this process (the command's progress bars)."""
+"""Progress of long work, reported to listeners in this process (the command's progress bars)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ _listeners: list[Listener] = []
 
 
 def report(asset: str, done: int, total: int) -> None:
-    """Tell every listener how far ``asset`` is."""
+    """Report to every listener how far an asset is.
+
+    Args:
+        asset: Its key as users write it.
+        done: Hours of the run's window that are done.
+        total: Hours of the window.
+    """
     for listener in _listeners:
         listener(asset, done, total)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call ``listener`` for every report made meanwhile."""
+    """Call `listener` for every report made meanwhile."""
     _listeners.append(listener)
     try:
         yield

@@ -1,20 +1,25 @@
-"""Settings of the platform, from the environment (``AQ_…``) and nowhere else.
+"""Settings, from the environment (`AQ_…`) and nowhere else.
 
-A network's own settings (address, credentials) live beside its client. ``docs/settings.md`` lists
+A network's own settings (address, credentials) live beside its client. `docs/settings.md` lists
 every variable; a test holds that table against these classes.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
-from aq_resources.secrets import keep_secret
+from aq_resources.http.secrets import keep_secret
 from aq_science.units import EU_REFERENCE_C
+
+_S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9._-]+(/[^?#*\[\]\\]*)?")
+_HOST_NAME = re.compile(r"[\w.-]+")
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
@@ -73,7 +78,12 @@ class Settings(EnvironmentSettings):
     networks: Path | None = Field(
         None, description="Path of the networks file; default `networks.yaml`"
     )
-    http_timeout_seconds: float = Field(30.0, gt=0, description="Time-out of one request")
+    http_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Time-out of one request; it ends with all its tries after twenty times as "
+        "long",
+    )
     http_attempts: int = Field(5, ge=1, description="Tries at one request before it fails")
     http_concurrency: int = Field(4, ge=1, description="Requests under way at once to a network")
     patience_seconds: float = Field(
@@ -109,6 +119,11 @@ class Settings(EnvironmentSettings):
         30, ge=1, description="Days for which finished runs and their events are kept"
     )
     ui_url: str = Field("", description="Address of the UI, for the links in alerts")
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the UI may be asked, with commas between; those of loopback "
+        "and of `AQ_UI_URL` are known",
+    )
     clock: str = Field(
         "", description="Simulated time, as `aq sandbox --speed` prints it; default the real one"
     )
@@ -126,16 +141,44 @@ class Settings(EnvironmentSettings):
             raise ValueError("days count from 1, the day after")
         return tuple(days)
 
+    @field_validator("ui_hosts", mode="before")
+    @classmethod
+    def _host_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(part.strip().casefold() for part in value.split(",") if part.strip())
+        for name in names:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"must be names such as air.example.org, without scheme, port or *, not {name}"
+                )
+        return names
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        home = value.expanduser().absolute()
+        # Dagster puts it into the address of its database as it is, DuckDB into a pattern of files.
+        if odd := sorted(set("?#%*[]") & set(str(home))):
+            raise ValueError(
+                f"{home} has {' '.join(odd)} in it, which the databases below it cannot have in "
+                "their path: choose another folder (blanks, quotes and accents do no harm)"
+            )
+        return home
 
     @field_validator("object_store")
     @classmethod
     def _known_store(cls, value: str) -> str:
         if value and not value.startswith(("file://", "s3://")):
             raise ValueError(f"must start with file:// or s3://, not {value!r}")
+        if value.startswith("file://") and not value.startswith("file:///"):
+            raise ValueError(
+                f"has no machine's name in it: write file:///{value[7:]} with the whole path"
+            )
+        if value.startswith("file://") and set("*?[]") & set(value):
+            raise ValueError("must be a folder without *, ?, [ or ] in its path")
+        if value.startswith("s3://") and not _S3_ADDRESS.fullmatch(value):
+            raise ValueError("must be s3://bucket/prefix, without ?, #, *, [ or ]")
         return value.rstrip("/")
 
     @field_validator("warehouse")
@@ -146,8 +189,18 @@ class Settings(EnvironmentSettings):
         return value
 
     @property
+    def known_ui_hosts(self) -> tuple[str, ...]:
+        """Names under which the UI may be asked, beside those of loopback."""
+        return (*self.ui_hosts, urlsplit(self.ui_url).hostname or "")
+
+    @property
     def object_store_url(self) -> str:
-        return self.object_store or f"file://{self.home / 'objects'}"
+        return self.object_store or (self.home / "objects").as_uri()
+
+    @property
+    def on_s3(self) -> bool:
+        """Whether the object store is S3 rather than a folder."""
+        return self.object_store_url.startswith("s3://")
 
     @property
     def warehouse_url(self) -> str:
@@ -161,7 +214,7 @@ class Settings(EnvironmentSettings):
             catalog = Path(self.warehouse_url.removeprefix("ducklake:sqlite:"))
             return str(catalog.absolute().parent / "warehouse")
         # Several machines share a Postgres catalog; an object store on S3 is shared as well.
-        if self.object_store.startswith("s3://"):
+        if self.on_s3:
             return f"{self.object_store}/warehouse"
         return str(self.home / "warehouse")
 

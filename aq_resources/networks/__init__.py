@@ -1,8 +1,10 @@
-"""Clients of the networks, one module each, found by the network's name.
+"""Clients of the networks, one package each, found by the network's name.
 
-A module here named ``<network>`` offers ``create(config, settings, now)``, which returns a
-`NetworkClient`, ``NetworkSettings``, its settings class, ``TITLE`` and ``ATTRIBUTION``. Nothing
-else lists the networks.
+A package here named `<network>` offers `create(config, settings, now)`, which returns a
+`NetworkClient`, `NetworkSettings`, its settings class, `TITLE` and `ATTRIBUTION`, and where there
+are tables beside the stations `DIMENSIONS`. Nothing else lists the networks. All have the same
+modules: `settings`, `client` (what is asked for), `bodies` (what answers say) and `parse` (from
+answers to versions), beside those that a network needs for itself.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import pkgutil
 from collections.abc import Callable
 from datetime import datetime
 
+from aq_resources.network_client import NetworkClient
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks._client import NetworkClient
 from aq_resources.settings import EnvironmentSettings, Settings
 
 Clock = Callable[[], datetime]
@@ -33,7 +35,19 @@ def settings_class(network: str) -> type[EnvironmentSettings]:
 
 
 def create_client(config: NetworkConfig, settings: Settings, now: Clock) -> NetworkClient:
-    """The client of one network. ``now`` gives the time at which an answer is received."""
+    """The client of one network.
+
+    Args:
+        config: Its entry in networks.yaml.
+        settings: The platform's settings.
+        now: Gives the time at which an answer is received.
+
+    Returns:
+        The client, with no connection open yet.
+
+    Raises:
+        SettingsError: The entry asks for what the network cannot do.
+    """
     client: NetworkClient = _module(config.name).create(config, settings, now)
     return client
 
@@ -44,12 +58,12 @@ def network_title(network: str) -> str:
 
 
 def network_attribution(network: str) -> str:
-    """Whom to name for the network's data; its stations may name others besides."""
+    """Attribution of the network's data; its stations may have another besides."""
     return str(_module(network).ATTRIBUTION)
 
 
 def network_dimensions(network: str) -> tuple[str, ...]:
-    """Tables beside the stations that the network's client lists by ``dimension``."""
+    """Tables beside the stations that the network's client lists by `dimension`."""
     found: tuple[str, ...] = getattr(_module(network), "DIMENSIONS", ())
     return found
 

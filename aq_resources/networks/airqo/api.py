@@ -1,37 +1,38 @@
-"""How AirQo is asked: with the token in the query, within its limit, its refusals explained."""
+"""How AirQo is asked: with the token in the query, within its limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from datetime import datetime
 from typing import Any
 
 import httpx
 
-from aq_resources.failures import PermanentFailure
-from aq_resources.http import MAX_WAIT_SECONDS, HttpClient, RefusedRequest
-from aq_resources.networks._client import Pull, kept_pull
-from aq_resources.networks.airqo.bodies import as_dict, decoded, error_kind, what_is_wrong
+from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.http.client import MAX_WAIT_SECONDS, HttpClient, RefusedRequest
+from aq_resources.http.rate_limit import SharedRateLimit
+from aq_resources.network_client import Pull
+from aq_resources.network_toolkit.bodies import as_dict, as_number
+from aq_resources.network_toolkit.pulls import kept_pull
+from aq_resources.networks.airqo.bodies import (
+    decoded,
+    error_kind,
+    invalid_body_reason,
+    lost_reason,
+    refusal_hint,
+)
 from aq_resources.networks.airqo.settings import TITLE, NetworkSettings
-from aq_resources.rate_limit import SharedRateLimit
 from aq_resources.settings import Settings
 from aq_science.windows import Window
 
 NEWEST_TIMEOUT_SECONDS = 8.0
-_HINTS: dict[str, str] = {
-    "token": (
-        "Check AQ_AIRQO_TOKEN (a token is good for some months), AQ_AIRQO_CLIENT_SECRET where the "
-        "client has one, and that this machine's address is white-listed at nexus.airqo.net."
-    ),
-    "tier": "AirQo's subscription does not cover this: readings older than 7 days need Standard.",
-    "too_old": "AirQo's measurements reach back 31 days only; older ones come by the download.",
-    "no_data": "AirQo knows nothing by that name: correct networks.airqo.stations.",
-}
+# How AirQo wants a time.
+ASKED = "%Y-%m-%dT%H:%M:%S.000Z"
 
 
 class Api:
-    """AirQo's interface: ``http`` for most calls, ``download_http`` for those that are counted,
-    ``newest_http`` for a sensor that must not wait.
+    """AirQo's interface: `http` for most calls, `download_http` for those that are counted,
+    `newest_http` for a sensor that must not wait.
     """
 
     def __init__(self, own: NetworkSettings, settings: Settings, now: Callable[[], datetime]):
@@ -59,7 +60,7 @@ class Api:
             attempts=attempts,
             auth=_TokenInQuery(self._token.get_secret_value()) if self._token else None,
             headers={"X-Client-Secret": secret.get_secret_value()} if secret else None,
-            explain=_explain,
+            refusal_hint=refusal_hint,
             on_request=lambda _: wait(patience),
             asked_wait=self._asked_wait,
         )
@@ -67,30 +68,53 @@ class Api:
     def get(
         self, path: str, params: dict[str, str], http: HttpClient | None = None
     ) -> dict[str, Any]:
-        """One body. Raises `TransientFailure` or `PermanentFailure`."""
+        """Ask for something else than readings.
+
+        Args:
+            path: Below the base of the interface.
+            params: The query.
+            http: One of this object's clients; `http` by default.
+
+        Returns:
+            The body.
+
+        Raises:
+            TransientFailure: AirQo cannot be asked now.
+            PermanentFailure: AirQo refuses.
+        """
         return decoded(self._send(http or self.http, f"{self.url}{path}", params, None).text)
 
     def ask(
         self,
-        subject: str,
+        source: str,
         path: str,
         params: dict[str, str],
         window: Window,
         http: HttpClient,
         post: dict[str, Any] | None = None,
     ) -> tuple[Pull, dict[str, Any] | None]:
-        """One request for readings: its outcome, and the body if it is a sound one.
+        """Send one request for readings.
 
-        ``params`` stand in the answer kept; they are sent where there is nothing to ``post``.
+        Args:
+            source: What is asked about, for messages.
+            path: Below the base of the interface.
+            params: Stand in the answer kept; sent where there is nothing to post.
+            window: The hours asked for.
+            http: One of this object's clients.
+            post: The body of a POST.
+
+        Returns:
+            The outcome, and the body if it is a sound one.
         """
         url = f"{self.url}{path}"
         pull = kept_pull(
-            subject,
+            source,
             url,
             params,
             window,
             self._now,
             lambda: self._send(http, url, params, post),
+            title=TITLE,
         )
         if pull.answer is None:
             return pull, None
@@ -98,7 +122,7 @@ class Api:
         refused = isinstance(pull.failure, RefusedRequest)
         if post is not None and refused and error_kind(body) == "no_data":
             # The download's way of saying that there are no records.
-            return Pull(subject, pull.answer), None
+            return Pull(source, pull.answer), None
         return pull, body if pull.failure is None else None
 
     def close(self) -> None:
@@ -112,12 +136,12 @@ class Api:
         if self._token is None:
             raise PermanentFailure("AirQo wants a token: set AQ_AIRQO_TOKEN (nexus.airqo.net).")
         if post is None:
-            response = http.get(url, params, what_is_wrong)
+            response = http.get(url, params, invalid_body_reason)
         else:
-            response = http.post(url, post, what_is_wrong)
+            response = http.post(url, post, invalid_body_reason)
         if error_kind(decoded(response.text)) is not None:
             raise RefusedRequest(
-                f"{TITLE} refuses {url} by a {response.status_code}. {_explain(response)}",
+                f"{TITLE} refuses {url} by a {response.status_code}. {refusal_hint(response)}",
                 response,
             )
         return response
@@ -128,24 +152,25 @@ class Api:
             return None
         errors = as_dict(decoded(response.text).get("errors"))
         for key in ("blocked_for_seconds", "retry_after_seconds"):
-            stated = errors.get(key)
-            if isinstance(stated, int | float) and not isinstance(stated, bool):
-                wait = max(0.0, float(stated))
+            stated = as_number(errors.get(key))
+            if stated is not None:
+                wait = max(0.0, stated)
                 self.limit.close_for(wait)
                 return wait
         return None
 
 
-def _explain(response: httpx.Response) -> str:
-    body = decoded(response.text)
-    kind = error_kind(body)
-    said = " ".join(str(body.get("message") or "").split())[:200]
-    if kind is None and response.status_code in (401, 403):
-        kind = "token"
-    if kind is None and response.status_code == httpx.codes.NOT_FOUND:
-        kind = "no_data"
-    hint = _HINTS.get(kind or "", "")
-    return f"It says: {said!r}. {hint}".rstrip() if said else hint
+def broken(pull: Pull, problem: str) -> Pull:
+    """The pull, failed: its body is whole, and not (all of) what was asked for."""
+    return Pull(pull.source, pull.answer, TransientFailure(f"{TITLE} sent {problem}"))
+
+
+def without_loss(pull: Pull, devices: Collection[str] = ()) -> Pull:
+    """The pull, failed where its sound answer brings nothing of what was asked (`lost_reason`)."""
+    if pull.answer is None or pull.failure is not None or pull.answer.status != httpx.codes.OK:
+        return pull
+    reason = lost_reason(pull.answer, devices)
+    return pull if reason is None else broken(pull, reason)
 
 
 class _TokenInQuery(httpx.Auth):

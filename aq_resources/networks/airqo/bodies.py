@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import httpx
-import msgspec
 
-from aq_resources.raw_pulls import RawAnswer
+from aq_resources.http.json_reader import NotJsonError, read_json
+from aq_resources.network_client import Problems
+from aq_resources.network_toolkit.bodies import (
+    as_dict,
+    as_number,
+    dicts_in,
+    first_problem,
+    is_refusal,
+    note_not_json,
+    note_said_error,
+)
+from aq_resources.stores.raw_pulls import RawAnswer
 
 MEASUREMENTS = "/api/v2/devices/measurements"
 DOWNLOAD = "/api/v3/public/analytics/data-download"
 
+# AirQo's key -> (parameter, unit). The raw channels s1_… and s2_… differ from the calibrated value
+# by up to six times, so they are never read into its series: they stay in the stored answers.
+FIELDS = {
+    "pm2_5": ("pm25", "µg/m³"),
+    "pm10": ("pm10", "µg/m³"),
+    "no2": ("no2", "µg/m³"),
+    "temperature": ("temperature", "°C"),
+    "humidity": ("humidity", "%"),
+}
+
 Kind = Literal["token", "tier", "no_data", "too_old", "limited", "refused"]
+
+_HINTS: dict[str, str] = {
+    "token": (
+        "Check AQ_AIRQO_TOKEN (a token is good for some months), AQ_AIRQO_CLIENT_SECRET where the "
+        "client has one, and that this machine's address is white-listed at nexus.airqo.net."
+    ),
+    "tier": "AirQo's subscription does not cover this: readings older than 7 days need Standard.",
+    "too_old": "AirQo's measurements reach back 31 days only; older ones come by the download.",
+    "no_data": "AirQo knows nothing by that name: correct networks.airqo.stations.",
+}
 
 
 def error_kind(body: dict[str, Any]) -> Kind | None:
     """What an error body of AirQo means; None for a body that is no error.
 
-    Its interfaces write errors in three ways: ``{status: "error", message, code}``,
-    ``{success: false, message, error}`` and ``{success: false, message, errors}``.
+    Its interfaces write errors in three ways: `{status: "error", message, code}`,
+    `{success: false, message, error}` and `{success: false, message, errors}`.
     """
     if body.get("status") != "error" and body.get("success") is not False:
         return None
@@ -34,11 +65,11 @@ def error_kind(body: dict[str, Any]) -> Kind | None:
     return next((kind for kind, seen in signs if seen), "refused")
 
 
-def what_is_wrong(response: httpx.Response) -> str | None:
-    """What makes a 200's body none of AirQo's."""
+def invalid_body_reason(response: httpx.Response) -> str | None:
+    """Why a 200's body is none of AirQo's; None where it is one."""
     try:
-        body = response.json()
-    except ValueError:
+        body = read_json(response.content)
+    except NotJsonError:
         start = response.text.lstrip()[:1]
         return "HTML instead of JSON" if start == "<" else "it is cut off or empty"
     if not isinstance(body, dict):
@@ -46,26 +77,29 @@ def what_is_wrong(response: httpx.Response) -> str | None:
     known = {"measurements", "data", "devices", "sites", "grids", "cohorts"}
     if error_kind(body) is None and not any(isinstance(body.get(key), list) for key in known):
         found = ", ".join(sorted(body))[:100]
-        return f"none of the known lists in it, but {found} (mend the client's parser if it stays)"
+        return f"none of the known lists in it, but {found} (fix the client's parser if it stays)"
     return None
+
+
+def refusal_hint(response: httpx.Response) -> str:
+    """What AirQo says about a refusal, and what to fix."""
+    body = decoded(response.text)
+    kind = error_kind(body)
+    said = " ".join(str(body.get("message") or "").split())[:200]
+    if kind is None and response.status_code in (401, 403):
+        kind = "token"
+    if kind is None and response.status_code == httpx.codes.NOT_FOUND:
+        kind = "no_data"
+    hint = _HINTS.get(kind or "", "")
+    return f"It says: {said!r}. {hint}".rstrip() if said else hint
 
 
 def decoded(text: str) -> dict[str, Any]:
     """A body; empty where it is no JSON object."""
     try:
-        return as_dict(msgspec.json.decode(text))
-    except msgspec.DecodeError:
+        return as_dict(read_json(text))
+    except NotJsonError:
         return {}
-
-
-def as_dict(value: object) -> dict[str, Any]:
-    """The value where it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def dicts_in(value: object) -> list[dict[str, Any]]:
-    """The objects of a list; none where it is no list."""
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def as_count(value: object) -> int | None:
@@ -81,21 +115,77 @@ def position(row: dict[str, Any]) -> tuple[float | None, float | None]:
     )
 
 
-def as_number(value: object) -> float | None:
-    """The value where it is a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)
-
-
-def subject_of(answer: RawAnswer) -> str:
+def source_of(answer: RawAnswer) -> str:
     """What an answer was about, for its problems."""
     if answer.url.endswith(DOWNLOAD):
         return "download"
     return "/".join(answer.url.rsplit("/", 2)[-2:])
 
 
-def records_in(body: dict[str, Any]) -> list[Any] | None:
+def records_of(answer: RawAnswer, problems: Problems, unreadable: set[str]) -> list[Any] | None:
+    """The records of an answer.
+
+    Args:
+        answer: A stored answer.
+        problems: Takes what is wrong.
+        unreadable: Takes what the answer was about where its form is not known.
+
+    Returns:
+        The records as they came; None for an answer that holds none at all.
+    """
+    source = source_of(answer)
+    try:
+        body = as_dict(read_json(answer.body))
+    except NotJsonError as error:
+        if not is_refusal(answer, {source}, problems):
+            note_not_json(answer, {source}, problems, error)
+            unreadable.add(source)
+        return None
+    refusal = error_kind(body)
+    if refusal == "no_data" and answer.url.endswith(DOWNLOAD):
+        return None
+    if is_refusal(answer, {source}, problems):
+        return None
+    if refusal is not None:
+        problems.add(source, f"status_{answer.status}", answer.body)
+        return None
+    records = _records_in(body)
+    if not records and note_said_error(body, source, answer.status, problems):
+        return None
+    if records is None:
+        problems.add(source, "no_records_list", answer.body)
+        unreadable.add(source)
+    return records
+
+
+def lost_reason(answer: RawAnswer, devices: Collection[str] = ()) -> str | None:
+    """Why a 200 brings nothing of what was asked; None where it does, or says there is nothing.
+
+    Args:
+        answer: A page.
+        devices: The devices asked about; none where they are not known.
+
+    Returns:
+        The reason.
+    """
+    problems = Problems()
+    records = records_of(answer, problems, set())
+    if not records:
+        return first_problem(problems)
+    found = dicts_in(records)
+    named = {str(name) for one in found if (name := one.get("device") or one.get("device_name"))}
+    if devices and named and named.isdisjoint(devices):
+        return f"records of another device ({min(named)})"
+    start, end = (f"{at:%Y-%m-%dT%H:%M:%S}" for at in answer.window)
+    given = (record.get("time") or record.get("datetime") for record in found)
+    stamps = [stamp for stamp in given if isinstance(stamp, str)]
+    # Both ends count. As text, since that is how they sort as well.
+    if stamps and not any(start <= stamp[:19].replace(" ", "T") <= end for stamp in stamps):
+        return f"records of {stamps[0]} to {stamps[-1]} instead of {start} to {end}"
+    return None
+
+
+def _records_in(body: dict[str, Any]) -> list[Any] | None:
     """The records of a body: of v2, of the download, or nested in cohorts and their devices."""
     for key in ("measurements", "data"):
         if isinstance(body.get(key), list):
@@ -109,3 +199,12 @@ def records_in(body: dict[str, Any]) -> list[Any] | None:
         series = (device.get("data") for device in devices)
         return [record for data in series if isinstance(data, list) for record in data]
     return None
+
+
+def calibrated(record: dict[str, Any], key: str) -> object:
+    """What a record says of one quantity, calibrated: bare, or in an object, or nothing."""
+    given = record.get(key)
+    if isinstance(given, dict):
+        # Older answers carry both; beside a calibrated value that is null, `value` is a raw one.
+        return given["calibratedValue"] if "calibratedValue" in given else given.get("value")
+    return given

@@ -5,47 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from aq_resources.failures import PermanentFailure, TransientFailure
-from aq_resources.http import HttpClient, concurrently
+from aq_resources.http.client import HttpClient, concurrently
+from aq_resources.network_client import Failure, Parsed, Pull, StationList
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks._client import FewInTurn, Parsed, Pull, StationList, parse_in_batches
+from aq_resources.network_toolkit.pulls import FewInTurn
+from aq_resources.network_toolkit.rows import parse_in_batches
 from aq_resources.networks.airqo.api import Api
-from aq_resources.networks.airqo.bodies import (
-    DOWNLOAD,
-    MEASUREMENTS,
-    as_count,
-    as_dict,
-    decoded,
-)
-from aq_resources.networks.airqo.members import (
-    ASKED_RECORDS,
-    Entry,
-    Members,
-    describe,
-    find_members,
-    listed,
-)
-from aq_resources.networks.airqo.parse import Batch
+from aq_resources.networks.airqo.bodies import MEASUREMENTS, decoded, source_of
+from aq_resources.networks.airqo.download import download, download_sources
+from aq_resources.networks.airqo.measurements import measurements
+from aq_resources.networks.airqo.members import Entry, Members, describe, find_members, listed
+from aq_resources.networks.airqo.parse import AirQoRows
 from aq_resources.networks.airqo.settings import TITLE, NetworkSettings
-from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
-from aq_science.windows import DAY, HOUR, Window, midnight
+from aq_resources.stores.raw_pulls import RawAnswer
+from aq_science.windows import DAY, Window, midnight
 
 # "About two months a call"; the shortest two have 59 days.
 SPAN = timedelta(days=59)
 # The v2 measurements answer for 31 days at most, and for 7 without a subscription; with 80 records
 # a page they also cost many times the download's requests. So they serve the days at the end alone.
 RECENT_DAYS = 7
-# Sizes of a page that a document, a sample or the server's code names. So many records may be a
-# page cut short, whatever the answer says of itself; the next page then tells.
-PAGE_SIZES = frozenset({30, 50, 80, 100, 300, 1000})
-DOWNLOAD_SIZES = frozenset({1000, 2000})
-SHORTEST_HALF_HOURS = 6
 NEWEST_WITHIN = timedelta(hours=6)
 NEWEST_ENTRIES = 3
-_ASKED = "%Y-%m-%dT%H:%M:%S.000Z"
 _NOT_LISTED = (
     "AirQo answers this machine without a single reading of its whole network: its address is not "
     "white-listed (nexus.airqo.net, or support@airqo.net)."
@@ -84,8 +68,8 @@ class AirQoClient:
         if window.start < seam:
             older = Window(window.start, min(window.end, seam))
             for part in older.chunks(self.span):
-                for subject, asked in self._download_subjects(members):
-                    yield from self._checked(self._download(subject, asked, part), seen)
+                for source, asked in download_sources(self._entries, members):
+                    yield from self._checked(download(self._api, source, asked, part), seen)
         if window.end > seam:
             for part in Window(max(window.start, seam), window.end).chunks(self.span):
                 # A group's measurements need no list of its members.
@@ -95,7 +79,7 @@ class AirQoClient:
                     if entry.kind != "device" or entry.text not in members.failures
                 ]
                 pages = concurrently(
-                    lambda question: list(self._measurements(*question)),
+                    lambda question: list(measurements(self._api, *question)),
                     ((entry, members, part, self._api.http) for entry in wanted),
                     self._workers,
                 )
@@ -110,18 +94,18 @@ class AirQoClient:
         """
         now = self._now()
         window = Window(now - NEWEST_WITHIN, now)
-        entries = self._few.choose(self._entries)
+        entries = self._few.next_few(self._entries)
         members = Members({}, {}, {})
         http = self._api.newest_http
         if any(entry.kind == "device" for entry in entries):
             members = self._members(http)
-        failures: list[TransientFailure | PermanentFailure] = []
+        failures: list[Failure] = []
         newest: tuple[datetime, Entry] | None = None
         for entry in entries:
             if entry.text in members.failures:
                 failures.append(members.failures[entry.text])
                 continue
-            pulls = list(self._measurements(entry, members, window, http, ends_only=True))
+            pulls = list(measurements(self._api, entry, members, window, http, ends_only=True))
             failures += [pull.failure for pull in pulls if pull.failure]
             versions = self.parse(p.answer for p in pulls if p.answer and not p.failure).versions
             hour = versions["hour"].max()
@@ -152,134 +136,11 @@ class AirQoClient:
 
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
-        return parse_in_batches(answers, Batch)
+        return parse_in_batches(answers, AirQoRows, source_of)
 
     def close(self) -> None:
+        """Give connections back."""
         self._api.close()
-
-    # ------------------------------------------------------------------------------ questions
-
-    def _measurements(
-        self,
-        entry: Entry,
-        members: Members,
-        window: Window,
-        http: HttpClient,
-        *,
-        ends_only: bool = False,
-    ) -> Iterator[Pull]:
-        """Pages of one entry's measurements, until nothing is left to ask for."""
-        name = members.ids[entry.name] if entry.kind == "device" else entry.name
-        path = f"{MEASUREMENTS}/{entry.kind}s/{name}"
-        seen, total, skip = 0, None, 0
-        before: list[Any] | None = None
-        while True:
-            params = {
-                # Both ends count: a second earlier keeps the next window's first hour out.
-                "startTime": window.start.strftime(_ASKED),
-                "endTime": (window.end - timedelta(seconds=1)).strftime(_ASKED),
-                "frequency": "hourly",
-                "recent": "no",
-                "limit": str(ASKED_RECORDS),
-                "skip": str(skip),
-            }
-            pull, body = self._api.ask(entry.text, path, params, window, http)
-            records = body.get("measurements") if body else None
-            if body is None or not isinstance(records, list):
-                yield pull
-                return
-            if records and records == before:
-                yield _broken(pull, "the same page twice: it does not go on")
-                return
-            meta = as_dict(body.get("meta"))
-            total, limit = as_count(meta.get("total")), as_count(meta.get("limit"))
-            seen, skip, before = seen + len(records), skip + len(records), records
-            # A full page is never taken for the last one, whatever the counts say.
-            full = limit is None or len(records) >= limit or len(records) in PAGE_SIZES
-            if not records and total is not None and seen < total:
-                yield _broken(pull, f"{seen} of {total} records and an empty page")
-                return
-            yield pull
-            if not records or not (full or (total is not None and seen < total)):
-                return
-            if ends_only:
-                if total is None or limit is None or seen > limit:
-                    return
-                # From the first page to the last, full or not.
-                skip = seen = max(seen, total - limit)
-
-    def _download_subjects(self, members: Members) -> Iterator[tuple[str, dict[str, list[str]]]]:
-        """What one download asks for: all devices at once, and all sites at once."""
-        names = sorted(
-            {
-                name
-                for entry in self._entries
-                if entry.kind != "site"
-                for name in members.names.get(entry.text, ())
-            }
-        )
-        sites = [entry.name for entry in self._entries if entry.kind == "site"]
-        if names:
-            yield "devices", {"device_names": names}
-        if sites:
-            yield "sites", {"sites": sites}
-
-    def _download(self, subject: str, who: dict[str, list[str]], window: Window) -> Iterator[Pull]:
-        """Pages of the download, by its cursor."""
-        asked: dict[str, Any] = {
-            "network": "airqo",
-            "startDateTime": window.start.strftime(_ASKED),
-            "endDateTime": (window.end - timedelta(seconds=1)).strftime(_ASKED),
-            "datatype": "calibrated",
-            "downloadType": "json",
-            "frequency": "hourly",
-            **who,
-            "pollutants": ["pm2_5", "pm10"],
-            "metaDataFields": ["latitude", "longitude"],
-            "weatherFields": ["temperature", "humidity"],
-        }
-        cursors: set[str] = set()
-        while True:
-            # The page's number, not its opaque cursor, says which page this is in a later pull.
-            params = {
-                **{key: ",".join(v) if isinstance(v, list) else v for key, v in asked.items()},
-                "page": str(len(cursors) + 1),
-            }
-            params.pop("cursor", None)
-            pull, body = self._api.ask(
-                subject, DOWNLOAD, params, window, self._api.download_http, post=asked
-            )
-            if body is None or not isinstance(body.get("data"), list):
-                yield pull
-                return
-            rows, state = body["data"], as_dict(body.get("metadata"))
-            cursor = state.get("next")
-            if str(cursor) in cursors or (state.get("has_more") and not cursor):
-                yield _broken(pull, "more records without a way to them")
-                return
-            full = len(rows) in DOWNLOAD_SIZES or (not state and len(rows) >= ASKED_RECORDS)
-            if full and not cursor and not cursors:
-                yield from self._cut_short(pull, subject, who, window)
-                return
-            yield pull
-            if not cursor or not (state.get("has_more") or rows):
-                return
-            cursors.add(str(cursor))
-            asked = {**asked, "cursor": cursor}
-
-    def _cut_short(
-        self, pull: Pull, subject: str, who: dict[str, list[str]], window: Window
-    ) -> Iterator[Pull]:
-        """An answer that may be cut short, and without a cursor: the halves of its window too."""
-        hours = (window.end - window.start) // HOUR
-        # A server that minds no window would be asked for ever smaller ones.
-        stuck = pull.answer is None or self.parse([pull.answer]).versions.is_empty()
-        if stuck or hours < 2 * SHORTEST_HALF_HOURS:
-            yield _broken(pull, "as many records as it gives at once, without a way to the others")
-            return
-        yield pull
-        for half in window.chunks(-(-hours // 2) * HOUR):
-            yield from self._download(subject, who, half)
 
     def _checked(self, pulls: Iterable[Pull], seen: _Seen) -> Iterator[Pull]:
         """The pulls, an empty one failed where the network shows this machine nothing at all."""
@@ -292,10 +153,10 @@ class AirQoClient:
                         try:
                             seen.speaks = self._network_speaks(self._api.http)
                         except (TransientFailure, PermanentFailure) as failure:
-                            yield Pull(pull.subject, pull.answer, failure)
+                            yield Pull(pull.source, pull.answer, failure)
                             continue
                     if not seen.speaks:
-                        yield Pull(pull.subject, pull.answer, PermanentFailure(_NOT_LISTED))
+                        yield Pull(pull.source, pull.answer, PermanentFailure(_NOT_LISTED))
                         continue
             yield pull
 
@@ -327,7 +188,3 @@ class _Seen:
 def _has_records(answer: RawAnswer) -> bool:
     body = decoded(answer.body)
     return any(isinstance(body.get(key), list) and body[key] for key in ("measurements", "data"))
-
-
-def _broken(pull: Pull, problem: str) -> Pull:
-    return Pull(pull.subject, pull.answer, TransientFailure(f"{TITLE} sent {problem}"))

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
-from aq_resources.networks._client import Station
-from aq_resources.networks.airqo.bodies import as_count, as_dict, dicts_in, position
-from aq_resources.networks.airqo.settings import ATTRIBUTION
+from aq_resources.network_client import Failure, Station
+from aq_resources.network_toolkit.bodies import as_dict, dicts_in
+from aq_resources.network_toolkit.pulls import MAX_PAGES
+from aq_resources.networks.airqo.bodies import as_count, position
+from aq_resources.networks.airqo.settings import ATTRIBUTION, TITLE
 from aq_science.stations import country_code
 
 METADATA = "/api/v2/devices/metadata"
 # More than any documented page; the server cuts it to its own size and says so in `meta`.
 ASKED_RECORDS = 1000
 
-Failure = TransientFailure | PermanentFailure
 # Path and parameters -> body. Raises `TransientFailure` or `PermanentFailure`.
 Get = Callable[[str, dict[str, str]], dict[str, Any]]
 
@@ -31,7 +32,7 @@ class Entry:
 
     @classmethod
     def read(cls, text: str) -> Entry:
-        """An entry of ``networks.airqo.stations``. Raises `SettingsError`."""
+        """An entry of `networks.airqo.stations`. Raises `SettingsError`."""
         kind, _, name = text.rpartition(":")
         match kind:
             case "" | "device":
@@ -98,7 +99,7 @@ def find_members(entries: Iterable[Entry], get: Get) -> Members:
 def listed(what: str, get: Get) -> list[dict[str, Any]]:
     """A whole metadata list, page by page."""
     found: list[dict[str, Any]] = []
-    while True:
+    for _ in range(MAX_PAGES):
         body = get(f"{METADATA}/{what}", {"limit": str(ASKED_RECORDS), "skip": str(len(found))})
         rows, meta = dicts_in(body.get(what)), as_dict(body.get("meta"))
         if rows and rows[0] in found[:1]:
@@ -109,10 +110,20 @@ def listed(what: str, get: Get) -> list[dict[str, Any]]:
         full = limit is None or len(rows) >= limit or (total is not None and len(found) < total)
         if not rows or not full:
             return found
+    raise TransientFailure(f"{TITLE}'s list of {what} has no end: {len(found)} and more")
 
 
 def describe(name: str, device: dict[str, Any], sites: dict[str, dict[str, Any]]) -> Station:
-    """A device as a station, with the name and place of its site."""
+    """A device as a station.
+
+    Args:
+        name: The device's name.
+        device: Its metadata.
+        sites: The sites' metadata by id.
+
+    Returns:
+        The station, with the name and place of its site.
+    """
     site = sites.get(str(device.get("site_id")), {})
     provider, city, country = (site.get(key) for key in ("data_provider", "city", "country"))
     latitude, longitude = position(site)

@@ -7,14 +7,16 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
-import msgspec
 
-from aq_resources.http import HttpClient, broken_json, retry_after_seconds
-from aq_resources.networks._client import Pull, kept_pull
-from aq_resources.networks.openaq.bodies import rows_in, subject, text
-from aq_resources.networks.openaq.settings import TITLE, WITHOUT_KEY, NetworkSettings
-from aq_resources.rate_limit import SharedRateLimit
+from aq_resources.failures import TransientFailure
+from aq_resources.http.client import HttpClient, invalid_body_reason, retry_after_seconds
+from aq_resources.http.rate_limit import SharedRateLimit
+from aq_resources.network_client import Pull
+from aq_resources.network_toolkit.pulls import MAX_PAGES, kept_pull
+from aq_resources.networks.openaq.bodies import refusal_hint, rows_in
+from aq_resources.networks.openaq.settings import TITLE, NetworkSettings
 from aq_resources.settings import Settings
+from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.windows import Window
 
 # The most rows of one page.
@@ -51,7 +53,7 @@ class Api:
             TITLE,
             timeout=timeout,
             attempts=attempts,
-            explain=lambda response: explain(response, with_key=key is not None),
+            refusal_hint=lambda response: refusal_hint(response, with_key=key is not None),
             headers={"X-API-Key": key.get_secret_value()} if key else None,
             on_request=lambda _: self.limit.acquire(patience),
             asked_wait=self._asked_wait,
@@ -68,66 +70,81 @@ class Api:
 
     def ask(
         self,
-        what: str,
+        source: str,
         path: str,
         params: dict[str, str],
         window: Window,
         *,
         hurried: bool = False,
+        lost: Callable[[RawAnswer], str | None] = lambda answer: None,
     ) -> Pull:
-        """Outcome of one question."""
+        """Send one request.
+
+        Args:
+            source: What is asked about, for messages.
+            path: Below the base of the interface.
+            params: The query.
+            window: The hours asked for.
+            hurried: Whether to give up soon, as a sensor must.
+            lost: As for `kept_pull`.
+
+        Returns:
+            Its outcome.
+        """
         url = f"{self.url}{path}"
         http = self.hurried_http if hurried else self.http
         return kept_pull(
-            what, url, params, window, self._now, lambda: http.get(url, params, broken_json)
+            source,
+            url,
+            params,
+            window,
+            self._now,
+            lambda: http.get(url, params, invalid_body_reason),
+            lost,
+            title=TITLE,
         )
 
-    def pages(self, what: str, path: str, params: dict[str, str], window: Window) -> Iterator[Pull]:
-        """Pages until one is not full; how many were ``found`` is no number to rely on."""
-        page = 1
-        while True:
+    def pages(
+        self,
+        source: str,
+        path: str,
+        params: dict[str, str],
+        window: Window,
+        lost: Callable[[RawAnswer], str | None] = lambda answer: None,
+    ) -> Iterator[Pull]:
+        """Send requests for pages until one is not full.
+
+        How many were `found` is no number to rely on.
+
+        Args:
+            source: What is asked about, for messages.
+            path: Below the base of the interface.
+            params: The query, without the page.
+            window: The hours asked for.
+            lost: As for `kept_pull`.
+
+        Returns:
+            One outcome a page.
+        """
+        before = None
+        for page in range(1, MAX_PAGES + 1):
             asked = {**params, "limit": str(PAGE), "page": str(page)}
-            pull = self.ask(what, path, asked, window)
-            yield pull
+            pull = self.ask(source, path, asked, window, lost=lost)
             if pull.failure is not None or pull.answer is None:
+                yield pull
                 return
-            if rows_in(pull.answer.body) < PAGE:
+            rows = rows_in(pull.answer.body)
+            full = len(rows) >= PAGE
+            if full and (rows == before or page == MAX_PAGES):
+                said = f"{TITLE} sent the same page twice, or more than {MAX_PAGES}: it has no end"
+                yield Pull(source, pull.answer, TransientFailure(said))
                 return
-            page += 1
+            yield pull
+            if not full:
+                return
+            before = rows
 
     def close(self) -> None:
         """Give connections back."""
         self.http.close()
         self.hurried_http.close()
-
-
-_REFUSALS = {
-    401: "Check AQ_OPENAQ_API_KEY.",
-    403: "OpenAQ has blocked this AQ_OPENAQ_API_KEY: write to dev@openaq.org.",
-    410: "That version of the interface is retired: AQ_OPENAQ_URL must end in /v3.",
-}
-
-
-def explain(response: httpx.Response, *, with_key: bool) -> str:
-    """What to do about a refusal."""
-    if response.status_code == 401 and not with_key:
-        return WITHOUT_KEY
-    if response.status_code == 404 and "/locations/" in response.url.path:
-        station = subject(str(response.url))
-        return f"OpenAQ knows no location {station!r}: correct networks.openaq.stations."
-    if response.status_code == 422:
-        return f"It says: {_complaint(response.text)}"
-    return _REFUSALS.get(response.status_code, "")
-
-
-def _complaint(body: str) -> str:
-    """What a 422 complains of; it comes as a list, as text, and as JSON within text."""
-    try:
-        decoded = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return body[:200]
-    detail = decoded.get("detail", decoded) if isinstance(decoded, dict) else decoded
-    if isinstance(detail, list):
-        said = [text(part, "msg") for part in detail]
-        detail = "; ".join(part for part in said if part) or detail
-    return str(detail)[:200]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -13,18 +13,21 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from aq_resources.failures import PermanentFailure, TransientFailure
-from aq_resources.http import HttpClient, RefusedRequest, concurrently
-from aq_resources.networks._client import Pull, Station, StationList
+from aq_resources.http.client import HttpClient, RefusedRequest, concurrently
+from aq_resources.network_client import Pull, Station, StationList
+from aq_resources.network_toolkit.bodies import as_number
 from aq_resources.networks.openaq import files
 from aq_resources.networks.openaq.bodies import NAMES
 from aq_resources.networks.openaq.settings import ATTRIBUTION, TITLE, WITHOUT_KEY
-from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
+from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.windows import DAY, HOUR, Window, midnight
 
 # A local day's file is written 72 hours after its end; six more are no loss.
 ARCHIVED_AFTER = timedelta(hours=78)
 WORKERS = 16
+# A file missing for longer than this is a day without data, and not one that is late.
+LATE_FILE = timedelta(days=7)
 # Who has no key describes a station by its newest file of so many days.
 DESCRIBED_WITHIN = 10
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
@@ -40,11 +43,20 @@ class Archive:
             f"{TITLE}'s archive",
             timeout=settings.http_timeout_seconds,
             attempts=settings.http_attempts,
-            explain=_explain,
+            refusal_hint=_refusal_hint,
         )
 
     def pull(self, station: str, day: date, window: Window) -> Pull:
-        """The file of a local day; neither answer nor failure where there is none."""
+        """Fetch the file of a local day.
+
+        Args:
+            station: The location's id.
+            day: The station's local day.
+            window: The hours that the answer is kept for.
+
+        Returns:
+            The outcome, with neither answer nor failure where there is no file.
+        """
         url = (
             f"{self._url}/records/csv.gz/locationid={station}/year={day:%Y}/month={day:%m}/"
             f"location-{station}-{day:%Y%m%d}.csv.gz"
@@ -56,6 +68,35 @@ class Archive:
         if text is None:
             return Pull(station, None)
         return Pull(station, RawAnswer(url, {}, (window.start, window.end), self._now(), 200, text))
+
+    def pull_days(
+        self, zones: dict[str, str | None], part: Window
+    ) -> Generator[Pull, None, dict[str, datetime]]:
+        """Fetch the files of the local days over a window.
+
+        Args:
+            zones: The time zone of each station; None where it is not known.
+            part: The hours wanted.
+
+        Returns:
+            One outcome a file, and in the end up to when each station's hours have come: the
+            later ones are for the API. A file that is late is no day without data, so what the
+            API is asked for begins before it.
+        """
+        now = self._now()
+        seams = dict.fromkeys(zones, part.start)
+        days = []
+        for station, zone in zones.items():
+            for day, start, end in local_days(part, zone):
+                if end + ARCHIVED_AFTER <= now:
+                    days.append((station, day, start, end))
+                    seams[station] = max(seams[station], min(end, part.end))
+        pulls = concurrently(lambda one: self.pull(one[0], one[1], part), days, WORKERS)
+        for (station, _, start, end), pull in zip(days, pulls, strict=True):
+            if pull.answer is None and pull.failure is None and now < end + LATE_FILE:
+                seams[station] = min(seams[station], max(start, part.start))
+            yield pull
+        return seams
 
     def stations(self, names: Sequence[str]) -> StationList:
         """What the newest files say of the stations, for who has no key."""
@@ -86,8 +127,8 @@ class Archive:
             return Station(
                 name,
                 name=str(row["location"]).removesuffix(f"-{name}"),
-                latitude=_float(row["lat"]),
-                longitude=_float(row["lon"]),
+                latitude=as_number(row["lat"], text=True),
+                longitude=as_number(row["lon"], text=True),
                 parameters=tuple(sorted(parameters)),
                 attribution=ATTRIBUTION,
             )
@@ -111,7 +152,7 @@ class Archive:
         text = ""
 
         def unpack(response: httpx.Response) -> str | None:
-            """What is wrong with the file, as far as asking again may mend it."""
+            """What is wrong with the file, as far as asking again may help."""
             nonlocal text
             try:
                 text = _unpacked(response.content)
@@ -130,7 +171,7 @@ class Archive:
         return text
 
 
-def _explain(response: httpx.Response) -> str:
+def _refusal_hint(response: httpx.Response) -> str:
     if response.status_code != httpx.codes.FORBIDDEN:
         return ""
     return (
@@ -142,8 +183,8 @@ def _explain(response: httpx.Response) -> str:
 def archive_url(address: str) -> str:
     """Where the files are fetched: a public bucket answers plain requests as well.
 
-    An ``s3://`` address is one on AWS: ``AQ_S3_ENDPOINT_URL`` is where the platform's own store is,
-    and its credentials are nobody else's business.
+    An `s3://` address is one on AWS: `AQ_S3_ENDPOINT_URL` is where the platform's own store is,
+    and its credentials are for that alone.
     """
     if address.startswith("s3://"):
         bucket, _, prefix = address.removeprefix("s3://").partition("/")
@@ -154,7 +195,7 @@ def archive_url(address: str) -> str:
 
 
 def local_days(part: Window, zone: str | None) -> Iterator[tuple[date, datetime, datetime]]:
-    """The local days that share an hour with ``part``, with their beginnings and ends in UTC.
+    """The local days that share an hour with `part`, with their beginnings and ends in UTC.
 
     Where the zone is not known, every day that is one of them somewhere on earth, with the widest
     bounds that it can have.
@@ -186,10 +227,3 @@ def _zone(name: str | None) -> ZoneInfo | None:
 def _unpacked(content: bytes) -> str:
     packed = content.startswith(b"\x1f\x8b")
     return (gzip.decompress(content) if packed else content).decode("utf-8")
-
-
-def _float(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None

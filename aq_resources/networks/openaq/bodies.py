@@ -7,10 +7,19 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlparse
 
+import httpx
 import msgspec
 
-from aq_resources.networks._client import Problems
-from aq_resources.raw_pulls import RawAnswer
+from aq_resources.http.json_reader import UNDECODABLE, NotJsonError, read_json
+from aq_resources.network_client import Problems
+from aq_resources.network_toolkit.bodies import (
+    as_dict,
+    first_problem,
+    note_not_json,
+    note_said_error,
+)
+from aq_resources.networks.openaq.settings import WITHOUT_KEY
+from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.windows import HOUR
 
 # OpenAQ's name -> parameter. Units come with each sensor: the same pollutant has several.
@@ -32,18 +41,28 @@ NAMES = {
     "pressure": "pressure",
 }
 
+_REFUSALS = {
+    401: "Check AQ_OPENAQ_API_KEY.",
+    403: "OpenAQ has blocked this AQ_OPENAQ_API_KEY: write to dev@openaq.org.",
+    410: "That version of the interface is retired: AQ_OPENAQ_URL must end in /v3.",
+}
+
 # An instant that says its zone.
-_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+# An id that a column can hold.
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Row = TypeVar("Row")
 
 
-class _Instant(msgspec.Struct, gc=False):
-    utc: _Aware
+class Instant(msgspec.Struct, gc=False):
+    """A time as OpenAQ writes it, beside the local one."""
+
+    utc: Aware
 
 
 class _Period(msgspec.Struct, gc=False, rename="camel"):
-    datetime_from: _Instant
-    datetime_to: _Instant
+    datetime_from: Instant
+    datetime_to: Instant
 
 
 class _Parameter(msgspec.Struct, gc=False):
@@ -80,21 +99,21 @@ class Hour(msgspec.Struct, gc=False):
 class Latest(msgspec.Struct, rename="camel"):
     """A sensor's newest value."""
 
-    datetime: _Instant
-    sensors_id: int
-    locations_id: int
+    datetime: Instant
+    sensors_id: Id
+    locations_id: Id
     value: float | None = None
 
 
 class _ListedSensor(msgspec.Struct):
-    id: int
+    id: Id
     parameter: _Parameter
 
 
 class Location(msgspec.Struct):
     """A location with its sensors."""
 
-    id: int
+    id: Id
     name: str | None = None
     locality: str | None = None
     timezone: str | None = None
@@ -106,97 +125,77 @@ class Location(msgspec.Struct):
     sensors: list[_ListedSensor] = []
 
 
-class ListedParameter(msgspec.Struct, rename="camel"):
-    """A parameter in one of its units."""
-
-    id: int
-    name: str
-    units: str
-    display_name: str | None = None
-    description: str | None = None
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """Its row in the table of parameters."""
-        return {
-            "parameter_id": self.id,
-            "name": self.name,
-            "unit": self.units,
-            "display_name": self.display_name,
-            "description": self.description,
-            "parameter": NAMES.get(self.name),
-        }
-
-
-class Country(msgspec.Struct, rename="camel"):
-    """A country with readings."""
-
-    id: int
-    code: str | None = None
-    name: str | None = None
-    # Plain text here, an object of two times elsewhere.
-    datetime_first: _Aware | _Instant | None = None
-    datetime_last: _Aware | _Instant | None = None
-    parameters: list[ListedParameter] = []
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """Its row in the table of countries."""
-        first, last = (
-            one.utc if isinstance(one, _Instant) else one
-            for one in (self.datetime_first, self.datetime_last)
-        )
-        names = {NAMES.get(one.name) for one in self.parameters}
-        return {
-            "country_id": self.id,
-            "code": self.code,
-            "name": self.name,
-            "first_reading": first,
-            "last_reading": last,
-            "parameters": sorted(name for name in names if name is not None),
-        }
-
-
 class _Page(msgspec.Struct, Generic[Row]):
     results: list[Row]
 
 
-def read(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
-    """Rows of an answer; those of another form are counted and left out."""
+def records_of(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
+    """The rows of an answer.
+
+    Args:
+        answer: A stored answer.
+        kind: What each row is.
+        problems: Takes those of another form, which are left out.
+
+    Returns:
+        The rows that can be read.
+    """
     try:
-        return msgspec.json.decode(answer.body, type=_Page[kind]).results  # type: ignore[valid-type]
-    except msgspec.DecodeError:
-        return _read_leniently(answer, kind, problems)
+        rows = msgspec.json.decode(answer.body, type=_Page[kind]).results  # type: ignore[valid-type]
+    except UNDECODABLE:
+        rows = []
+    return rows or _one_by_one(answer, kind, problems)
 
 
-def _read_leniently(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
+def _one_by_one(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[Row]:
+    source = source_of(answer.url)
     try:
-        body = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError as error:
-        problems.add(subject(answer.url), "not_json", f"{error}: {answer.body[:60]}")
+        body = read_json(answer.body)
+    except NotJsonError as error:
+        note_not_json(answer, {source}, problems, error)
         return []
-    results = body.get("results") if isinstance(body, dict) else None
+    results = as_dict(body).get("results")
+    if not results and note_said_error(body, source, answer.status, problems):
+        return []
     if not isinstance(results, list):
-        problems.add(subject(answer.url), "no_results", answer.body)
+        problems.add(source, "no_results", answer.body)
         return []
     rows = []
     for result in results:
         try:
             rows.append(msgspec.convert(result, kind))
-        except msgspec.ValidationError as error:
-            problems.add(subject(answer.url), "row_form", f"{error}: {result}")
+        except (msgspec.ValidationError, RecursionError) as error:
+            problems.add(source, "row_form", f"{error}: {result}")
     return rows
 
 
-def rows_in(body: str) -> int:
-    """How many rows an answer has, whatever they are."""
+def lost_reason(answer: RawAnswer) -> str | None:
+    """Why an answer brings no hours of its sensor; None where it does, or says there are none."""
+    problems = Problems()
+    rows = records_of(answer, Hour, problems)
+    if not rows:
+        return first_problem(problems)
+    start, end = answer.window
+    if any(start <= row.period.datetime_to.utc <= end for row in rows):
+        return None
+    first, last = (zulu(row.period.datetime_to.utc) for row in (rows[0], rows[-1]))
+    return f"hours ending {first} to {last} instead of {zulu(start)} to {zulu(end)}"
+
+
+def rows_in(body: str) -> list[Any]:
+    """The rows of an answer, whatever they are, to be counted and compared."""
     try:
-        return len(msgspec.json.decode(body, type=_Page[msgspec.Raw]).results)
-    except msgspec.DecodeError:
-        return 0
+        return msgspec.json.decode(body, type=_Page[msgspec.Raw]).results
+    except UNDECODABLE:
+        pass
+    try:
+        results = as_dict(read_json(body)).get("results")
+    except NotJsonError:
+        return []
+    return results if isinstance(results, list) else []
 
 
-def subject(url: str) -> str:
+def source_of(url: str) -> str:
     """The id in an address: of a sensor, a location or a parameter."""
     numbers = re.findall(r"(?:/|locationid=)(\d+)", urlparse(url).path)
     return numbers[-1] if numbers else "area"
@@ -204,8 +203,13 @@ def subject(url: str) -> str:
 
 def hour_ending(ends: datetime) -> datetime | None:
     """Start of the hour that ends then; None where no hour does."""
-    whole = ends.minute == ends.second == ends.microsecond == 0
-    return ends - HOUR if whole else None
+    if not ends.minute == ends.second == ends.microsecond == 0:
+        return None
+    try:
+        return ends - HOUR
+    except OverflowError:
+        # The first hour of the year 1.
+        return None
 
 
 def zulu(moment: datetime) -> str:
@@ -213,7 +217,32 @@ def zulu(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def text(found: object, key: str) -> str | None:
+def text_at(found: object, key: str) -> str | None:
     """A text in an object that may not be one."""
     value = found.get(key) if isinstance(found, dict) else None
     return value if isinstance(value, str) and value else None
+
+
+def refusal_hint(response: httpx.Response, *, with_key: bool) -> str:
+    """What to do about a refusal."""
+    if response.status_code == 401 and not with_key:
+        return WITHOUT_KEY
+    if response.status_code == 404 and "/locations/" in response.url.path:
+        station = source_of(str(response.url))
+        return f"OpenAQ knows no location {station!r}: correct networks.openaq.stations."
+    if response.status_code == 422:
+        return f"It says: {_complaint(response.text)}"
+    return _REFUSALS.get(response.status_code, "")
+
+
+def _complaint(body: str) -> str:
+    """What a 422 complains of; it comes as a list, as text, and as JSON within text."""
+    try:
+        decoded = read_json(body)
+    except NotJsonError:
+        return body[:200]
+    detail = decoded.get("detail", decoded) if isinstance(decoded, dict) else decoded
+    if isinstance(detail, list):
+        said = [text_at(part, "msg") for part in detail]
+        detail = "; ".join(part for part in said if part) or detail
+    return str(detail)[:200]

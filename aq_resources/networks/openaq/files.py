@@ -8,13 +8,11 @@ from contextlib import suppress
 import numpy as np
 import polars as pl
 
-from aq_resources.networks.openaq.bodies import subject
-from aq_resources.networks.openaq.drafts import DRAFT, Drafts
-from aq_resources.raw_pulls import RawAnswer
-from aq_science.readings import INSTANT
+from aq_resources.network_toolkit.rows import beside, instant, requests_of
+from aq_resources.networks.openaq.bodies import source_of
+from aq_resources.networks.openaq.rows import ROW_SCHEMA, OpenAQRows
+from aq_resources.stores.raw_pulls import RawAnswer
 
-# Characters that are read at once: bounds memory.
-BATCH_CHARACTERS = 32_000_000
 # Names of columns as the documentation has them -> as the files have them.
 _COLUMN_NAMES = {"sensor_id": "sensors_id", "unit": "units"}
 _COLUMNS = (
@@ -54,28 +52,23 @@ def readable(text: str) -> pl.DataFrame:
 
 
 class FileReader:
-    """Takes files and puts their hours among the drafts."""
+    """Takes files and puts their hours among the rows."""
 
-    def __init__(self, drafts: Drafts) -> None:
-        self._drafts = drafts
+    def __init__(self, rows: OpenAQRows) -> None:
+        self._rows = rows
         self._files: list[RawAnswer] = []
-        self._characters = 0
 
     def add(self, answer: RawAnswer) -> None:
         """Keep a file to be read with others."""
         if missing := set(_COLUMNS) - set(header(answer.body)):
-            self._drafts.trouble(subject(answer.url), "no_columns", ", ".join(sorted(missing)))
+            self._rows.note(source_of(answer.url), "no_columns", ", ".join(sorted(missing)))
             return
         self._files.append(answer)
-        self._characters += len(answer.body)
-        if self._characters >= BATCH_CHARACTERS:
-            self.close()
 
     def close(self) -> None:
         """Read what was kept."""
-        kept, self._files, self._characters = self._files, [], 0
         by_header: dict[tuple[str, ...], list[RawAnswer]] = {}
-        for answer in kept:
+        for answer in self._files:
             by_header.setdefault(header(answer.body), []).append(answer)
         for names, answers in by_header.items():
             try:
@@ -89,22 +82,15 @@ class FileReader:
             try:
                 self._take([answer], rows(names, [answer.body]))
             except (pl.exceptions.PolarsError, _UnevenRowsError) as error:
-                self._drafts.trouble(subject(answer.url), "csv_form", str(error))
+                self._rows.note(source_of(answer.url), "csv_form", str(error))
 
     def _take(self, answers: list[RawAnswer], table: pl.DataFrame) -> None:
         counts = [len(answer.body.rstrip().splitlines()) - 1 for answer in answers]
         if sum(counts) != len(table):
             raise _UnevenRowsError(f"{len(table)} rows in {sum(counts)} lines")
-        asked = pl.DataFrame(
-            [(*answer.window, answer.pulled_at) for answer in answers],
-            schema={"start": INSTANT, "end": INSTANT, "pulled_at": INSTANT},
-            orient="row",
-        ).with_row_index("answer")
         table = table.with_columns(
-            pl.Series("answer", np.repeat(np.arange(len(answers), dtype=np.uint32), counts)),
-            stamp=pl.col("datetime")
-            .str.replace("Z$", "+00:00")
-            .str.to_datetime(_OFFSET, time_unit="us", strict=False),
+            pl.Series("answer", np.repeat(np.arange(len(answers)), counts)),
+            stamp=instant(pl.col("datetime").str.replace("Z$", "+00:00"), _OFFSET),
             number=pl.col("value").cast(pl.Float64, strict=False),
             sensor=pl.col("sensors_id").cast(pl.Int64, strict=False),
         )
@@ -113,23 +99,29 @@ class FileReader:
             pl.col("number").is_finite().fill_null(value=False),
         )
         for place, example in table.filter(~good).select("answer", "datetime").iter_rows():
-            self._drafts.trouble(subject(answers[place].url), "row_form", str(example))
-        table = table.filter(good)
-        self._drafts.read |= set(table["location_id"].unique().to_list())
-        instant = ["answer", "sensor", "stamp"]
-        table = table.with_columns(twice=pl.struct(instant).is_duplicated())
+            self._rows.note(source_of(answers[place].url), "row_form", str(example))
+        table = table.filter(good).select(
+            "answer", "sensor", "stamp", "number", "location_id", "parameter", "units"
+        )
+        self._rows.sources_read |= set(table["location_id"].unique().to_list())
+        # An hour's last stamp is its end.
+        table = beside(table, "answer", requests_of(answers)).filter(
+            pl.col("stamp") > pl.col("start"), pl.col("stamp") <= pl.col("end")
+        )
+        moment = ["answer", "sensor", "stamp"]
+        table = table.with_columns(twice=pl.struct(moment).is_duplicated())
         for place, count in (
-            table.filter(pl.col("twice") & ~pl.struct(instant).is_first_distinct())
+            table.filter(pl.col("twice") & ~pl.struct(moment).is_first_distinct())
             .group_by("answer", maintain_order=True)
             .len()
             .iter_rows()
         ):
-            self._drafts.problems.add(subject(answers[place].url), "duplicate_hour", "", count)
+            self._rows.problems.add(source_of(answers[place].url), "duplicate_hour", "", count)
         # A file holds what the provider sent, at its own pace: an hour is the mean of what ended in
         # it. Of hourly values that is the value itself.
         hour = (pl.col("stamp") - pl.duration(microseconds=1)).dt.truncate("1h")
         hours = (
-            table.unique(instant, keep="last", maintain_order=True)
+            table.unique(moment, keep="last", maintain_order=True)
             .group_by(
                 "answer",
                 "sensor",
@@ -142,8 +134,8 @@ class FileReader:
             .agg(
                 pl.col("number").mean().alias("value_native"),
                 pl.lit(None, pl.Float64).first().alias("coverage"),
+                pl.col("start", "end", "pulled_at").first(),
                 pl.col("twice").any().alias("duplicate"),
             )
-            .join(asked, on="answer", how="left", maintain_order="left")
         )
-        self._drafts.frames.append(hours.select(DRAFT.names()))
+        self._rows.frames.append(hours.select(ROW_SCHEMA.names()))

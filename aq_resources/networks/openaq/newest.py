@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
-import msgspec
-
-from aq_resources.http import concurrently
-from aq_resources.networks._client import FewInTurn, Problems, Pull
+from aq_resources.http.client import concurrently
+from aq_resources.http.state_file import StateFile
+from aq_resources.network_client import Problems, Pull
+from aq_resources.network_toolkit.pulls import FewInTurn
 from aq_resources.networks.openaq.api import Api
-from aq_resources.networks.openaq.bodies import Latest, hour_ending, read
+from aq_resources.networks.openaq.bodies import Latest, hour_ending, records_of
 from aq_resources.networks.openaq.budget import NEWEST_STATIONS
-from aq_resources.object_store import MissingObject, ObjectStore
 from aq_science.windows import HOUR, Window
 
 # So far back an hour is looked for.
@@ -33,7 +33,7 @@ class NewestHour:
         Raises `TransientFailure` or `PermanentFailure` where no station answers.
         """
         window = Window(now - WITHIN, now)
-        asked = self._few.choose(stations)
+        asked = self._few.next_few(stations)
         pulls = list(
             concurrently(
                 lambda station: self._api.ask(
@@ -47,7 +47,7 @@ class NewestHour:
         if len(failures) == len(pulls):
             raise failures[0]
         hours = [
-            (newest, pull.subject)
+            (newest, pull.source)
             for pull in pulls
             if (newest := latest_hour(pull, window)) is not None
         ]
@@ -60,31 +60,37 @@ class NewestHour:
 def latest_hour(
     pull: Pull, window: Window, sensors: Collection[int] | None = None
 ) -> datetime | None:
-    """Start of the newest hour within ``window`` in an answer of ``latest``, of these sensors."""
+    """The newest hour in an answer of `latest`.
+
+    Args:
+        pull: The outcome of the request.
+        window: Hours outside it do not count.
+        sensors: Ids of the sensors that count; None for all.
+
+    Returns:
+        Start of the hour, UTC; None without any.
+    """
     if pull.answer is None or pull.failure is not None:
         return None
     hours = (
         hour_ending(row.datetime.utc)
-        for row in read(pull.answer, Latest, Problems())
+        for row in records_of(pull.answer, Latest, Problems())
         if sensors is None or row.sensors_id in sensors
     )
     return max((h for h in hours if h is not None and window.start <= h < window.end), default=None)
 
 
 class TakenHour:
-    """The newest hour that was taken by ``latest``, in a file: the next follows without a gap?"""
+    """The newest hour that was taken by `latest`, in a file: the next follows without a gap?"""
 
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
+    def __init__(self, folder: Path) -> None:
+        self._file = StateFile[datetime | None](folder / FILE, datetime, lambda: None)
 
     def gap_before(self, hour: datetime) -> bool:
         """Whether hours lie between it and the one taken last; there are none before the first."""
-        try:
-            last = msgspec.json.decode(self._store.get(FILE), type=datetime)
-        except (MissingObject, msgspec.DecodeError):
-            return False
-        return hour - last > HOUR
+        last = self._file.read()
+        return last is not None and hour - last > HOUR
 
     def keep(self, hour: datetime) -> None:
         """Note the hour as taken, with all before it."""
-        self._store.put(FILE, msgspec.json.encode(hour))
+        self._file.write(hour)

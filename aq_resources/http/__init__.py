@@ -1,0 +1,1 @@
+"""How networks are asked over HTTP: retries, limits shared by processes, secrets removed."""

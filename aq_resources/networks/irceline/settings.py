@@ -1,0 +1,20 @@
+"""IRCELINE's own settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from aq_resources.settings import EnvironmentSettings
+
+TITLE = "IRCELINE"
+ATTRIBUTION = "IRCEL-CELINE (https://www.irceline.be), CC BY 4.0"
+API_URL = "https://geo.irceline.be/sos/api/v1"
+
+
+class NetworkSettings(EnvironmentSettings):
+    """Address of IRCELINE; it asks for no credentials."""
+
+    model_config = SettingsConfigDict(env_prefix="AQ_IRCELINE_", env_ignore_empty=True)
+
+    url: str = Field(API_URL, description="Base of the IRCELINE API")

@@ -1,0 +1,117 @@
+"""The wiring: stores, networks and clock, made once from the settings, as one resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+
+from aq_resources.attribution import station_attributions
+from aq_resources.clock import Clock, open_clock, system_clock
+from aq_resources.failures import PermanentFailure, SettingsError
+from aq_resources.io_managers import ObjectStoreIOManager
+from aq_resources.network_client import NetworkClient
+from aq_resources.network_settings import NetworkConfig, networks_path, read_networks
+from aq_resources.networks import create_client, known_networks, network_dimensions
+from aq_resources.settings import Settings
+from aq_resources.stores.object_store import ObjectStore, open_object_store
+from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.warehouse import Warehouse
+from aq_science.tables.core import Table
+from aq_science.tables.forecast_models import FORECAST_MODELS
+from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.tables.registry import DIMENSIONS, WAREHOUSE_TABLES
+
+
+@dataclass
+class Services:
+    """What assets, checks and sensors work with. Nothing is opened before it is used.
+
+    Attributes:
+        settings: The environment's.
+        networks: The enabled networks by name.
+        now: The only clock, UTC: it stamps what is received and issued, and decides nothing else.
+        invalid_networks: By network, the mistakes in its entry of networks.yaml, for which it is
+            left out.
+    """
+
+    settings: Settings
+    networks: dict[str, NetworkConfig]
+    now: Clock = system_clock
+    invalid_networks: dict[str, str] = field(default_factory=dict)
+    _clients: dict[str, NetworkClient] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls, now: Clock | None = None) -> Services:
+        """As the environment's settings describe them; `now` replaces AQ_CLOCK."""
+        settings = Settings()
+        networks, invalid = read_networks(networks_path(settings.networks), known_networks())
+        return cls(settings, networks, now or open_clock(settings.clock), invalid)
+
+    def client(self, network: str) -> NetworkClient:
+        """The network's client, shared by everything in this process.
+
+        Raises:
+            PermanentFailure: a setting of this network is wrong, which must not stop the others.
+        """
+        if network not in self._clients:
+            config = self.networks[network]
+            try:
+                self._clients[network] = create_client(config, self.settings, self.now)
+            except SettingsError as error:
+                raise PermanentFailure(str(error)) from None
+        return self._clients[network]
+
+    @cached_property
+    def object_store(self) -> ObjectStore:
+        settings = self.settings
+        return open_object_store(
+            settings.object_store_url, settings.s3_endpoint_url, settings.patience_seconds
+        )
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        settings = self.settings
+        data_path = settings.warehouse_data_path
+        return Warehouse(
+            WarehouseLocation(
+                settings.warehouse_url,
+                data_path,
+                data_path.startswith("s3://") or settings.on_s3,
+                settings.s3_endpoint_url,
+            ),
+            settings.patience_seconds,
+            {name: warehouse_tables(name) for name in self.networks},
+        )
+
+    @cached_property
+    def files(self) -> ObjectStoreIOManager:
+        """The object store's IO manager."""
+        return ObjectStoreIOManager(
+            self.object_store,
+            self.warehouse,
+            {
+                "hourly_readings": HOURLY_READINGS.schema,
+                "forecast_models": FORECAST_MODELS.schema,
+            },
+            lambda network: station_attributions(self.warehouse, network),
+        )
+
+    @property
+    def chunk(self) -> timedelta:
+        """How much of a long range is worked on at once."""
+        return timedelta(days=self.settings.chunk_days)
+
+    def close(self) -> None:
+        """Give connections back."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        if "warehouse" in self.__dict__:
+            self.warehouse.close()
+
+
+def warehouse_tables(network: str) -> tuple[Table, ...]:
+    """The warehouse's tables of a network, with those that its client lists beside the stations."""
+    not_listed = DIMENSIONS.keys() - set(network_dimensions(network))
+    return tuple(table for table in WAREHOUSE_TABLES.values() if table.name not in not_listed)

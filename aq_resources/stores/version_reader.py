@@ -1,0 +1,76 @@
+"""Versions of readings out of the stored raw pulls, window by window."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from aq_resources.network_client import NetworkClient, Problems, SensorSelectingClient
+from aq_resources.stores.raw_pulls import RawPullStore, folder_window
+from aq_science.versions import VERSION_SCHEMA
+from aq_science.windows import Window
+
+
+class _Folder(NamedTuple):
+    """A folder of raw pulls: the files it held when it was read, and what they say."""
+
+    keys: frozenset[str]
+    versions: pl.DataFrame
+
+
+class VersionReader:
+    """Reads consecutive windows, parsing each folder of raw pulls once.
+
+    A folder is kept parsed from the first window that touches it to the last, so memory is bounded
+    by the folders that cover one window. Windows may overlap, as those with context do.
+    """
+
+    def __init__(self, pulls: RawPullStore, client: NetworkClient) -> None:
+        self.pulls = pulls
+        self.client = client
+        self.problems = Problems()
+        self.unreadable: set[str] = set()
+        self._folders: dict[str, _Folder] = {}
+
+    def read(self, window: Window) -> pl.DataFrame:
+        """Every version (`VERSION_SCHEMA`) of the hours in `window`."""
+        wanted = self.pulls.folders(window)
+        self._folders = {name: self._folders[name] for name in wanted if name in self._folders}
+        for name in wanted:
+            if name not in self._folders:
+                # Listed before it is read: what comes in between is read again, not missed.
+                keys = frozenset(self.pulls.keys(name))
+                self._folders[name] = _Folder(keys, self._parse(name))
+        inside = pl.col("hour").is_between(window.start, window.end, closed="left")
+        parsed = (self._folders[name].versions.filter(inside) for name in wanted)
+        versions = pl.concat([VERSION_SCHEMA.to_frame(), *parsed])
+        if isinstance(self.client, SensorSelectingClient):
+            return self.client.select_sensor(versions)
+        return versions
+
+    def outdated(self, window: Window) -> bool:
+        """Whether more was stored over `window` since it was read; reading again takes it in.
+
+        Asked after a write, it keeps a run that read early from having the last word over one that
+        read more: whoever stored an answer writes after that, too.
+        """
+        changed = [
+            name
+            for name in self.pulls.folders(window)
+            if name not in self._folders
+            or not self._folders[name].keys.issuperset(self.pulls.keys(name))
+        ]
+        for name in changed:
+            self._folders.pop(name, None)
+        return bool(changed)
+
+    def _parse(self, folder: str) -> pl.DataFrame:
+        parsed = self.client.parse(self.pulls.read(folder))
+        self.problems.merge(parsed.problems)
+        self.unreadable |= set(parsed.unreadable)
+        # Answers may reach beyond what the folder's name says; the folder decides.
+        days = folder_window(folder)
+        return parsed.versions.filter(
+            pl.col("hour").is_between(days.start, days.end, closed="left")
+        )

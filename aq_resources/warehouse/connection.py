@@ -1,0 +1,125 @@
+"""Connections to the lake: extensions out of their wheels, secrets kept out of addresses."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import duckdb
+
+from aq_resources.failures import PermanentFailure
+from aq_resources.warehouse.ddl import LAKE, quoted
+from aq_resources.warehouse.errors import translate_errors
+from aq_resources.warehouse.location import WarehouseLocation
+
+# libpq's names and those of DuckDB's Postgres secret.
+_SECRET = {
+    "host": "HOST",
+    "port": "PORT",
+    "user": "USER",
+    "password": "PASSWORD",
+    "dbname": "DATABASE",
+}
+
+
+def extension_path(name: str) -> Path:
+    """The signed extension inside its wheel, so that nothing is downloaded."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if spec is None or spec.origin is None:
+        raise PermanentFailure(
+            f"The package duckdb-extension-{name.replace('_', '-')} is not installed: "
+            "install the project again from its lock file."
+        )
+    return next(Path(spec.origin).parent.rglob(f"{name}.duckdb_extension"))
+
+
+def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A connection to the lake, with `LAKE` in use and times in UTC.
+
+    Raises:
+        TransientFailure: The catalog cannot be reached now.
+        PermanentFailure: Something has to be fixed first; the message says what.
+    """
+    connection = duckdb.connect(
+        ":memory:",
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
+    )
+    try:
+        needed = ["sqlite_scanner" if location.sqlite_path else "postgres_scanner", "ducklake"]
+        if location.uses_s3:
+            needed.append("httpfs")
+        for name in needed:
+            connection.execute(f"LOAD {quoted(str(extension_path(name)))}")
+        connection.execute("SET TimeZone = 'UTC'")
+        if location.uses_s3:
+            _create_s3_secret(connection, location.s3_endpoint_url)
+        # Few rows go to Parquet as well: moving them there later would take them from readers.
+        options = (
+            ["READ_ONLY"]
+            if read_only
+            else [f"DATA_PATH {quoted(location.data_path)}", "DATA_INLINING_ROW_LIMIT 0"]
+        )
+        if location.sqlite_path:
+            address = location.url
+            options.append("META_BUSY_TIMEOUT 60000")
+            if not read_only:
+                options.append("META_JOURNAL_MODE 'WAL'")
+        else:
+            # By a secret: DuckDB's errors repeat an address, password included.
+            address = f"ducklake:postgres:{_other_libpq_options(location)}"
+            options.append("META_SECRET 'catalog'")
+            # A thread that ends idle connections is for programs that live longer than ours.
+            connection.execute("SET pg_pool_enable_reaper_thread = false")
+            _create_catalog_secret(connection, location)
+        connection.execute(f"ATTACH {quoted(address)} AS {LAKE} ({', '.join(options)})")
+        connection.execute(f"USE {LAKE}")
+    except duckdb.Error as error:
+        connection.close()
+        raise translate_errors(error, location) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _other_libpq_options(location: WarehouseLocation) -> str:
+    """What DuckDB's secret has no place for: sslmode, connect_timeout and the like."""
+    parts = location.postgres_parts
+    return " ".join(f"{key}={value}" for key, value in parts.items() if key not in _SECRET)
+
+
+def _create_catalog_secret(
+    connection: duckdb.DuckDBPyConnection, location: WarehouseLocation
+) -> None:
+    clauses = [
+        f"{_SECRET[key]} {quoted(value)}"
+        for key, value in location.postgres_parts.items()
+        if key in _SECRET
+    ]
+    connection.execute(f"CREATE OR REPLACE SECRET catalog (TYPE postgres, {', '.join(clauses)})")
+
+
+def _create_s3_secret(connection: duckdb.DuckDBPyConnection, endpoint_url: str | None) -> None:
+    import boto3
+
+    session = boto3.Session()
+    credentials = session.get_credentials()
+    if credentials is None:
+        return
+    frozen = credentials.get_frozen_credentials()
+    parts = {
+        "KEY_ID": frozen.access_key or "",
+        "SECRET": frozen.secret_key or "",
+        "REGION": session.region_name or "us-east-1",
+    }
+    if frozen.token:
+        parts["SESSION_TOKEN"] = frozen.token
+    clauses = [f"{name} {quoted(value)}" for name, value in parts.items()]
+    if endpoint_url:
+        scheme, _, host = endpoint_url.partition("://")
+        clauses += [
+            f"ENDPOINT {quoted(host.rstrip('/'))}",
+            "URL_STYLE 'path'",
+            f"USE_SSL {'true' if scheme == 'https' else 'false'}",
+        ]
+    connection.execute(f"CREATE OR REPLACE SECRET s3 (TYPE s3, {', '.join(clauses)})")

@@ -1,0 +1,214 @@
+"""Tables, views and their SQL types, made from the declared tables.
+
+DuckLake can spoil a file catalog in which two processes create tables at once (ducklake#1404), so
+that everything is created in one step, by a writer that holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import polars as pl
+from polars._typing import PolarsDataType
+
+from aq_resources.failures import PermanentFailure
+from aq_science.tables.core import Table
+from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
+
+# Version of the tables' layout; a warehouse with a higher one was made by newer code.
+LAYOUT_VERSION = 1
+LAKE = "lake"
+UNION_SCHEMA = "air_quality"
+
+# Types of the columns, by schema and name of a table or view.
+Existing = Mapping[tuple[str, str], Mapping[str, str]]
+
+_SQL_TYPES: dict[type[pl.DataType], str] = {
+    pl.String: "VARCHAR",
+    pl.Categorical: "VARCHAR",
+    pl.Enum: "VARCHAR",
+    pl.Float64: "DOUBLE",
+    pl.Int8: "TINYINT",
+    pl.Int16: "SMALLINT",
+    pl.Int32: "INTEGER",
+    pl.Int64: "BIGINT",
+    pl.Boolean: "BOOLEAN",
+    pl.Date: "DATE",
+}
+
+
+def sql_type(dtype: pl.DataType) -> str:
+    """DuckDB's type for a declared column; text whatever its encoding in memory."""
+    if isinstance(dtype, pl.List):
+        return f"{sql_type(_instance(dtype.inner))}[]"
+    if isinstance(dtype, pl.Struct):
+        fields = ", ".join(f"{f.name} {sql_type(_instance(f.dtype))}" for f in dtype.fields)
+        return f"STRUCT({fields})"
+    if isinstance(dtype, pl.Datetime):
+        return "TIMESTAMPTZ"
+    return _SQL_TYPES[type(dtype)]
+
+
+def _instance(dtype: PolarsDataType) -> pl.DataType:
+    return dtype() if isinstance(dtype, type) else dtype
+
+
+def quoted(text: str) -> str:
+    """The text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def check_layout(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note the layout in a new warehouse; `PermanentFailure` for one of a newer version."""
+    connection.execute("CREATE TABLE IF NOT EXISTS main.aq_layout (version INTEGER)")
+    found = connection.execute("SELECT max(version) FROM main.aq_layout").fetchone()
+    version = found[0] if found else None
+    if version is None:
+        connection.execute("INSERT INTO main.aq_layout VALUES (?)", [LAYOUT_VERSION])
+    elif version > LAYOUT_VERSION:
+        raise PermanentFailure(
+            f"The warehouse has layout {version}, this aq knows up to {LAYOUT_VERSION}: it was "
+            "made by a newer version. Upgrade aq on this machine; nothing was changed."
+        )
+
+
+def lake_tables(connection: duckdb.DuckDBPyConnection, lake: str) -> list[tuple[str, str]]:
+    """Schema and name of every table of the lake attached under that name."""
+    return connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? ORDER BY ALL",
+        [lake],
+    ).fetchall()
+
+
+def existing_columns(connection: duckdb.DuckDBPyConnection) -> Existing:
+    """Every table and view of the warehouse."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, table, column, kind in connection.execute(
+        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = ?",
+        [LAKE],
+    ).fetchall():
+        found.setdefault((schema, table), {})[column] = kind
+    return found
+
+
+def _existing_views(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+    """Every view, also one whose files are lost: such a one has no columns."""
+    found = connection.execute(
+        "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = ?", [LAKE]
+    ).fetchall()
+    return {(schema, view) for schema, view in found}
+
+
+def create_all(
+    connection: duckdb.DuckDBPyConnection, networks: Mapping[str, Sequence[Table]]
+) -> None:
+    """Create what is missing of the networks' tables, their views, and the views over all networks.
+
+    Args:
+        connection: In a transaction, with the writer's lock where the catalog is a file.
+        networks: The tables that each network has beside the views over its files.
+
+    Raises:
+        PermanentFailure: A table has columns that are not declared.
+    """
+    existing, views = existing_columns(connection), _existing_views(connection)
+    incomplete = {name for name in _DECLARED if (UNION_SCHEMA, name) not in views}
+    for network, tables in networks.items():
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {network}")
+        for table in tables:
+            if ensure_table(connection, network, table, existing):
+                incomplete.add(table.name)
+        for view in WAREHOUSE_VIEWS.values():
+            if (network, view.name) not in views:
+                # A view over a pattern that matches no file cannot be made.
+                connection.execute(f"CREATE VIEW {network}.{view.name} AS {_no_rows(view)}")
+                incomplete.add(view.name)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {UNION_SCHEMA}")
+    for name in sorted(incomplete):
+        create_union(connection, name)
+
+
+def ensure_table(
+    connection: duckdb.DuckDBPyConnection, network: str, table: Table, existing: Existing
+) -> bool:
+    """Create the table, or add the columns that came with a newer version.
+
+    Args:
+        connection: As for `create_all`.
+        network: The schema.
+        table: The declared table.
+        existing: What there is.
+
+    Returns:
+        Whether the table is new.
+
+    Raises:
+        PermanentFailure: The table has columns that are not declared.
+    """
+    declared = {column: sql_type(dtype) for column, dtype in table.schema.items()}
+    there = existing.get((network, table.name))
+    if there is None:
+        columns = ", ".join(f"{column} {kind}" for column, kind in declared.items())
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {network}")
+        connection.execute(f"CREATE TABLE {network}.{table.name} ({columns})")
+        return True
+    if unknown := there.keys() - declared.keys():
+        raise PermanentFailure(
+            f"{network}.{table.name} has columns this aq does not know "
+            f"({', '.join(sorted(unknown))}): the warehouse was made by a newer version. Upgrade "
+            "aq on this machine."
+        )
+    for column in declared.keys() - there.keys():
+        connection.execute(
+            f"ALTER TABLE {network}.{table.name} ADD COLUMN {column} {declared[column]}"
+        )
+    return False
+
+
+def create_union(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Make `air_quality.<name>` the union of the table over every network that has it."""
+    schemas = connection.execute(
+        "SELECT table_schema FROM information_schema.tables WHERE table_catalog = ? "
+        "AND table_name = ? AND table_schema <> ? ORDER BY table_schema",
+        [LAKE, name, UNION_SCHEMA],
+    ).fetchall()
+    selects = [f"SELECT * FROM {schema}.{name}" for (schema,) in schemas]
+    union = " UNION ALL BY NAME ".join(selects) or _no_rows(_DECLARED[name])
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {UNION_SCHEMA}")
+    connection.execute(f"CREATE OR REPLACE VIEW {UNION_SCHEMA}.{name} AS {union}")
+
+
+def publish_files(
+    connection: duckdb.DuckDBPyConnection, network: str, view: Table, pattern: str
+) -> None:
+    """Make `<network>.<view>` show the Parquet files that match a pattern.
+
+    Args:
+        connection: As for `create_all`.
+        network: The schema.
+        view: The declared columns.
+        pattern: Matches a file by now: DuckDB reads its columns when the view is made.
+    """
+    listed = connection.execute(
+        "SELECT sql FROM duckdb_views() WHERE database_name = ? AND schema_name = ? "
+        "AND view_name = ?",
+        [LAKE, network, view.name],
+    ).fetchone()
+    if listed is not None and pattern in listed[0]:
+        return
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {network}")
+    connection.execute(
+        f"CREATE OR REPLACE VIEW {network}.{view.name} AS SELECT {', '.join(view.schema)} "
+        f"FROM read_parquet({quoted(pattern)}, hive_partitioning = false)"
+    )
+    create_union(connection, view.name)
+
+
+def _no_rows(table: Table) -> str:
+    columns = ", ".join(f"NULL::{sql_type(kind)} AS {name}" for name, kind in table.schema.items())
+    return f"SELECT {columns} WHERE false"
+
+
+_DECLARED = WAREHOUSE_TABLES | WAREHOUSE_VIEWS
