@@ -6,9 +6,11 @@ import dagster as dg
 
 from aq_assets.checks import build_checks
 from aq_assets.daily_averages import Condition, build_daily_averages
+from aq_assets.describe import stored_on_s3
 from aq_assets.dimensions import build_dimension
+from aq_assets.forecast_models import build_forecast_models
 from aq_assets.forecast_scores import build_forecast_scores
-from aq_assets.forecasts import build_forecast_models, build_forecasts
+from aq_assets.forecasts import build_forecasts
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.raw_pulls import build_raw_pulls
@@ -17,19 +19,31 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_dimensions
 
 
-def build_chain(config: NetworkConfig, daily_condition: Condition | None = None) -> dg.Definitions:
-    """Definitions of one network; its averages follow by themselves by ``daily_condition``."""
+def build_chain(
+    config: NetworkConfig, daily_condition: Condition | None = None, *, on_s3: bool = False
+) -> dg.Definitions:
+    """Definitions of one network.
+
+    Args:
+        config: The network's entry in networks.yaml.
+        daily_condition: When daily averages follow by themselves; never without it.
+        on_s3: Whether the object store is S3, which the UI then shows.
+
+    Returns:
+        Assets, checks and jobs.
+    """
+    assets = [
+        build_stations(config),
+        *(build_dimension(config, name) for name in network_dimensions(config.name)),
+        build_raw_pulls(config),
+        build_hourly_readings(config),
+        build_daily_averages(config, daily_condition),
+        build_forecast_models(config),
+        build_forecasts(config),
+        build_forecast_scores(config),
+    ]
     return dg.Definitions(
-        assets=[
-            build_stations(config),
-            *(build_dimension(config, name) for name in network_dimensions(config.name)),
-            build_raw_pulls(config),
-            build_hourly_readings(config),
-            build_daily_averages(config, daily_condition),
-            build_forecast_models(config),
-            build_forecasts(config),
-            build_forecast_scores(config),
-        ],
+        assets=[stored_on_s3(asset) for asset in assets] if on_s3 else assets,
         asset_checks=build_checks(config),
         jobs=build_jobs(config),
     )

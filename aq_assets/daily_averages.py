@@ -1,37 +1,28 @@
 """Daily averages of a network, by the stations' local days."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import (
-    FILES,
-    ONE_RUN,
-    PLATFORM,
-    TABLES,
-    Progress,
-    daily_partitions,
-    described,
-    table_metadata,
-    title,
-    window_of,
-    windows_around,
-)
-from aq_assets.plots import lines_by_station, plot
-from aq_resources.io_managers import DayFiles, FrameStream
+from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.partitions import ONE_RUN, daily_partitions, window_of, windows_around
+from aq_assets.plots import Line, lines_by_station
+from aq_assets.stream import Tally, chunked
+from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
-from aq_resources.tables import DAILY_AVERAGES
+from aq_resources.services import Services
+from aq_resources.stores.day_files import DayFiles
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
+from aq_science.stations import UNKNOWN_ZONE, usable_zone
+from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.windows import Window
 
 Condition = dg.AutomationCondition[dg.AssetKey]
 
 _READ = ("network", "station_id", "parameter", "hour", "value", "flag")
-_PLOTTED = "pm25"
 _SHOWN = (
     "station_id",
     "parameter",
@@ -50,7 +41,7 @@ _SHOWN = (
 def build_daily_averages(
     config: NetworkConfig, condition: Condition | None = None
 ) -> dg.AssetsDefinition:
-    """``<network>/daily_averages``: one row a station, parameter and local day."""
+    """`<network>/daily_averages`: one row a station, parameter and local day."""
 
     @dg.asset(
         **described(
@@ -58,8 +49,7 @@ def build_daily_averages(
             "daily_averages",
             io_manager=TABLES,
             kinds={"duckdb", "polars"},
-            schema=DAILY_AVERAGES.schema,
-            columns=DAILY_AVERAGES.columns,
+            table=DAILY_AVERAGES,
         ),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,
@@ -78,29 +68,31 @@ def build_daily_averages(
         ),
     )
     def daily(
-        context: dg.AssetExecutionContext, hourly_readings: DayFiles, stations: pl.DataFrame
+        context: dg.AssetExecutionContext,
+        services: dg.ResourceParam[Services],
+        hourly_readings: DayFiles,
+        stations: pl.DataFrame,
     ) -> FrameStream:
-        platform: Platform = getattr(context.resources, PLATFORM)
-        window = window_of(context)
-        zones = dict(stations.select("station_id", "timezone").iter_rows())
+        # One that an earlier version stored as the network said it must stop no average.
+        zones = {
+            station: usable_zone(zone) or UNKNOWN_ZONE
+            for station, zone in stations.select("station_id", "timezone").iter_rows()
+        }
+        settings = services.settings
+
+        def average(days: Window) -> pl.DataFrame:
+            reach = days.padded(before=REACH_BEFORE, after=REACH_AFTER)
+            return daily_averages(
+                hourly_readings.scan(reach).select(_READ).collect(),
+                zones,
+                (days.dates[0], days.dates[-1]),
+                day=settings.daily_day,
+                reference_c=settings.gas_reference_celsius,
+            )
+
         # A backfill also asks for the days beside it, whose readings may not be there.
-        tally = DailyTally(hourly_readings.missing(window))
-
-        def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
-            for part in window.chunks(platform.chunk):
-                reach = part.padded(before=REACH_BEFORE, after=REACH_AFTER)
-                hourly = hourly_readings.scan(reach).select(_READ).collect()
-                frame = daily_averages(
-                    hourly,
-                    zones,
-                    (part.dates[0], part.dates[-1]),
-                    day=platform.settings.daily_day,
-                    reference_c=platform.settings.gas_reference_celsius,
-                )
-                tally.add(frame)
-                yield part, frame
-
-        return FrameStream(chunks(), day_details, tally.metadata, Progress(context, window))
+        tally = DailyTally(hourly_readings.missing(window_of(context)))
+        return chunked(context, services.chunk, average, tally, day_details)
 
     return daily
 
@@ -120,38 +112,34 @@ def day_details(averages: pl.DataFrame) -> dict[date, dict[str, Any]]:
     }
 
 
-class DailyTally:
-    """Counts, a table of the last day and a small plot of what went by."""
+class DailyTally(Tally):
+    """How many station-days are valid, PM2.5 over the run and the last day's averages."""
+
+    newest_by = "date"
+    plot_title = "PM2.5, daily mean of valid hours"
 
     def __init__(self, without_readings: list[date]) -> None:
+        super().__init__()
         self.without_readings = without_readings
         self.valid = 0
         self.rows = 0
-        self._last = pl.DataFrame()
-        self._plotted: list[pl.DataFrame] = []
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Take one chunk of daily rows into account."""
+    def count(self, frame: pl.DataFrame) -> None:
         self.rows += len(frame)
         self.valid += int(frame["valid"].sum())
-        if len(frame):
-            self._last = frame
-        self._plotted.append(
-            frame.filter(pl.col("parameter") == _PLOTTED).select("station_id", "date", "mean")
-        )
 
-    def metadata(self) -> dict[str, Any]:
-        """What to show beside the materialization."""
-        shown: dict[str, Any] = {}
-        plotted = pl.concat(self._plotted) if self._plotted else None
-        if plotted is not None and len(plotted):
-            lines = lines_by_station(plotted, "date", "mean")
-            shown["plot"] = plot("PM2.5, daily mean of valid hours", "µg/m³", lines)
-        if not self._last.is_empty():
-            last = self._last.filter(
-                (pl.col("date") == pl.col("date").max()) & pl.col("parameter").is_in(["pm25", "co"])
-            )
-            shown["last_day"] = table_metadata(last.select(_SHOWN))
-        shown["days_without_hourly_readings"] = len(self.without_readings)
-        shown["run_valid_fraction"] = self.valid / self.rows if self.rows else 0.0
-        return shown
+    def counts(self) -> dict[str, Any]:
+        return {
+            "days_without_hourly_readings": len(self.without_readings),
+            "run_valid_fraction": self.valid / self.rows if self.rows else 0.0,
+        }
+
+    def points(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.filter(pl.col("parameter") == "pm25").select("station_id", "date", "mean")
+
+    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
+        return lines_by_station(points, "date", "mean")
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        main = self.newest.filter(pl.col("parameter").is_in(["pm25", "co"]))
+        return {"last_day": main.select(_SHOWN)}

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import PLATFORM, TABLES, described, table_metadata, title
+from aq_assets.describe import TABLES, described, title
+from aq_assets.metadata import table_metadata
+from aq_resources.network_client import DimensionClient
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks._client import DimensionClient
-from aq_resources.platform import Platform
-from aq_resources.tables import WAREHOUSE_TABLES
+from aq_resources.services import Services
+from aq_science.tables.registry import WAREHOUSE_TABLES
 
 
 def build_dimension(config: NetworkConfig, name: str) -> dg.AssetsDefinition:
-    """``<network>/<name>``: the table as the network lists it today."""
+    """`<network>/<name>`: the table as the network lists it today."""
     table = WAREHOUSE_TABLES[name]
 
     @dg.asset(
@@ -22,16 +23,16 @@ def build_dimension(config: NetworkConfig, name: str) -> dg.AssetsDefinition:
             name,
             io_manager=TABLES,
             kinds={"duckdb", "polars"},
-            schema=table.schema,
-            columns=table.columns,
+            table=table,
         ),
         pool=config.name,
         output_required=False,
         description=f"The {name} of {title(config)}, as it lists them today.",
     )
-    def dimension(context: dg.AssetExecutionContext) -> Iterator[dg.Output[pl.DataFrame]]:
-        platform: Platform = getattr(context.resources, PLATFORM)
-        client = platform.client(config.name)
+    def dimension(
+        context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
+    ) -> Iterator[dg.Output[pl.DataFrame]]:
+        client = services.client(config.name)
         if not isinstance(client, DimensionClient):
             raise TypeError(f"{config.name} names dimensions that its client cannot list")
         listed = client.dimension(name)

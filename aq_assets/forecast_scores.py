@@ -1,35 +1,31 @@
 """Scores of a network's forecasts, by the UTC day on which they were issued."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import (
-    FILES,
-    ONE_RUN,
-    PLATFORM,
-    TABLES,
-    Progress,
-    daily_partitions,
-    described,
-    table_metadata,
-    title,
-    window_of,
-    windows_around,
-)
-from aq_assets.plots import Line, plot
-from aq_resources.io_managers import DayFiles, FrameStream
+from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
+from aq_assets.plots import Line
+from aq_assets.stream import Tally, chunked
+from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
-from aq_resources.tables import FORECAST_SCORES, FORECASTS
-from aq_science.forecast_scores import REACH_AFTER, REACH_BEFORE, forecast_scores, pooled_scores
+from aq_resources.services import Services
+from aq_resources.stores.day_files import DayFiles
+from aq_science.forecasting.scores import (
+    REACH_AFTER,
+    REACH_BEFORE,
+    forecast_scores,
+    pooled_scores,
+)
+from aq_science.tables.forecast_scores import FORECAST_SCORES
+from aq_science.tables.forecasts import FORECASTS
 from aq_science.windows import Window
 
 _READ = ("network", "station_id", "parameter", "hour", "value", "flag")
-_PLOTTED = "pm25"
 _SHOWN = (
     "station_id",
     "parameter",
@@ -47,7 +43,7 @@ _SHOWN = (
 
 
 def build_forecast_scores(config: NetworkConfig) -> dg.AssetsDefinition:
-    """``<network>/forecast_scores``: one row a station, parameter, horizon, issue day and mode."""
+    """`<network>/forecast_scores`: one row a station, parameter, horizon, issue day and mode."""
     forecasts = dg.AssetKey([config.name, "forecasts"])
 
     @dg.asset(
@@ -56,8 +52,7 @@ def build_forecast_scores(config: NetworkConfig) -> dg.AssetsDefinition:
             "forecast_scores",
             io_manager=TABLES,
             kinds={"duckdb", "polars"},
-            schema=FORECAST_SCORES.schema,
-            columns=FORECAST_SCORES.columns,
+            table=FORECAST_SCORES,
         ),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,
@@ -75,31 +70,22 @@ def build_forecast_scores(config: NetworkConfig) -> dg.AssetsDefinition:
             "issue: errors, skill over persistence, coverage of the intervals."
         ),
     )
-    def scores(context: dg.AssetExecutionContext, hourly_readings: DayFiles) -> FrameStream:
-        platform: Platform = getattr(context.resources, PLATFORM)
-        window = window_of(context)
+    def scores(
+        context: dg.AssetExecutionContext,
+        services: dg.ResourceParam[Services],
+        hourly_readings: DayFiles,
+    ) -> FrameStream:
         tally = ScoreTally()
 
-        def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
-            for part in window.chunks(platform.chunk):
-                issued = _forecasts(platform, config.name, part)
-                reach = part.padded(before=REACH_BEFORE, after=REACH_AFTER)
-                readings = hourly_readings.scan(reach).select(_READ).collect()
-                frame = forecast_scores(issued, readings)
-                tally.add(part, issued, frame)
-                yield part, frame
+        def score(days: Window) -> pl.DataFrame:
+            issued = services.warehouse.rows(config.name, FORECASTS, FORECASTS.bounds(days))
+            tally.count_issued(days, issued)
+            reach = days.padded(before=REACH_BEFORE, after=REACH_AFTER)
+            return forecast_scores(issued, hourly_readings.scan(reach).select(_READ).collect())
 
-        return FrameStream(chunks(), day_details, tally.metadata, Progress(context, window))
+        return chunked(context, services.chunk, score, tally, day_details)
 
     return scores
-
-
-def _forecasts(platform: Platform, network: str, issued_for: Window) -> pl.DataFrame:
-    """Forecasts of the window, none where none was ever made."""
-    if not platform.warehouse.has_table(network, "forecasts"):
-        return FORECASTS.schema.to_frame()
-    bounds = (issued_for.start, issued_for.end)
-    return platform.warehouse.table(network, "forecasts", FORECASTS, bounds)
 
 
 def day_details(scores: pl.DataFrame) -> dict[date, dict[str, Any]]:
@@ -112,42 +98,46 @@ def day_details(scores: pl.DataFrame) -> dict[date, dict[str, Any]]:
     return days
 
 
-class ScoreTally:
-    """Counts, a table of the last day and a small plot of what went by."""
+class ScoreTally(Tally):
+    """How many forecasts were scored, PM2.5's errors over the run and the last day's scores."""
+
+    newest_by = "date"
+    plot_title = "PM2.5, mean absolute error by day of issue"
 
     def __init__(self) -> None:
+        super().__init__()
         self.forecasts = 0
         self.scored = 0
         self.days_without_forecasts = 0
-        self._last = FORECAST_SCORES.schema.to_frame()
-        self._plotted: list[pl.DataFrame] = []
 
-    def add(self, window: Window, forecasts: pl.DataFrame, scores: pl.DataFrame) -> None:
-        """Take one chunk of forecasts and their scores into account."""
+    def count_issued(self, window: Window, forecasts: pl.DataFrame) -> None:
+        """Count the forecasts that were issued in a chunk, and its days without any."""
         self.forecasts += len(forecasts)
-        self.scored += int(scores["n"].sum())
         days = forecasts["issued_for"].dt.date().n_unique()
         self.days_without_forecasts += len(window.dates) - days
-        if len(scores):
-            self._last = scores.filter(pl.col("date") == pl.col("date").max())
-        self._plotted.append(pooled_scores(scores.filter(pl.col("parameter") == _PLOTTED), "date"))
 
-    def metadata(self) -> dict[str, Any]:
-        """What to show beside the materialization."""
-        shown: dict[str, Any] = {}
-        plotted = pl.concat(self._plotted) if self._plotted else None
-        if plotted is not None and len(plotted):
-            days = plotted["date"].to_list()
-            lines = [
-                Line("forecast", days, plotted["mae"].to_list()),
-                Line("persistence", days, plotted["mae_persistence"].to_list()),
-            ]
-            shown["plot"] = plot("PM2.5, mean absolute error by day of issue", "µg/m³", lines)
-        if not self._last.is_empty():
-            shown["last_day"] = table_metadata(self._last.select(_SHOWN))
-        return shown | {
+    def count(self, frame: pl.DataFrame) -> None:
+        self.scored += int(frame["n"].sum())
+
+    def counts(self) -> dict[str, Any]:
+        return {
             "forecasts": self.forecasts,
             "scored": self.scored,
             "not_scored": self.forecasts - self.scored,
             "days_without_forecasts": self.days_without_forecasts,
         }
+
+    def points(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return pooled_scores(frame.filter(pl.col("parameter") == "pm25"), "date")
+
+    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
+        if points.is_empty():
+            return []
+        days = points["date"].to_list()
+        return [
+            Line("forecast", days, points["mae"].to_list()),
+            Line("persistence", days, points["mae_persistence"].to_list()),
+        ]
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        return {"last_day": self.newest.select(_SHOWN)}

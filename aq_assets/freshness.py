@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 import polars as pl
 
-from aq_resources.io_managers import DayFiles
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.stores.day_files import DayFiles
 
 # Days without a single value are stored too: look back over so many of them.
 LOOK_BACK_DAYS = 31
@@ -27,7 +27,7 @@ def freshness_policy(config: NetworkConfig) -> dg.FreshnessPolicy:
 
 
 def newest_hour(files: DayFiles, days: Sequence[date]) -> datetime | None:
-    """The newest hour with a value in the last of ``days``; None where they have none."""
+    """The newest hour with a value in the last of `days`; None where they have none."""
     for day in reversed(days[-LOOK_BACK_DAYS:]):
         # One file at a time: nearly always the first one has it.
         rows = files.scan_days([day]).filter(pl.col("value").is_not_null())

@@ -1,80 +1,83 @@
 """Hourly readings of a network: the fold of its raw pulls, in canonical units, flagged."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import (
-    FILES,
-    ONE_RUN,
-    PLATFORM,
-    Progress,
-    daily_partitions,
-    described,
-    table_metadata,
-    title,
-    window_of,
-)
-from aq_assets.plots import lines_by_station, plot
+from aq_assets.describe import FILES, described, title
+from aq_assets.metadata import table_metadata
+from aq_assets.partitions import ONE_RUN, daily_partitions, window_of
+from aq_assets.plots import Line, lines_by_station
+from aq_assets.stream import Tally, chunked
 from aq_resources.failures import PermanentFailure
 from aq_resources.io_managers import FrameStream
+from aq_resources.network_client import SET_ASIDE
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
-from aq_resources.raw_pulls import RawPullStore
-from aq_resources.tables import HOURLY_READINGS
-from aq_resources.versions import VersionReader
-from aq_science.readings import fold_versions, hourly_readings
+from aq_resources.services import Services
+from aq_resources.stores.raw_pulls import RawPullStore
+from aq_resources.stores.version_reader import VersionReader
+from aq_science.quality.core import Suite
+from aq_science.quality.suite import STANDARD
+from aq_science.readings import hourly_readings
+from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.versions import fold_versions
 from aq_science.windows import Window
 
-_PLOTTED = "pm25"
-# As often as this a window is written again because another run stored pulls over it meanwhile.
-_ROUNDS = 5
+# Metadata of a run: how many answers made the parser raise. A table of them is named `SET_ASIDE`.
+ANSWERS_SET_ASIDE = "answers_set_aside"
 
 
-def build_hourly_readings(config: NetworkConfig) -> dg.AssetsDefinition:
-    """``<network>/hourly_readings``: one row a station, parameter and hour."""
+def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.AssetsDefinition:
+    """`<network>/hourly_readings`: one row a station, parameter and hour, flagged by `suite`."""
+    partitions = daily_partitions(config)
 
     @dg.asset(
         **described(
             config,
             "hourly_readings",
             io_manager=FILES,
-            kinds={"s3", "parquet", "polars"},
-            schema=HOURLY_READINGS.schema,
-            columns=HOURLY_READINGS.columns,
+            kinds={"parquet", "polars"},
+            table=HOURLY_READINGS,
         ),
-        partitions_def=daily_partitions(config),
+        partitions_def=partitions,
         backfill_policy=ONE_RUN,
         description=(
             f"Hourly readings of {title(config)}: newest pull wins, canonical units, quality flags "
             "with reasons. Stamps are the UTC start of the hour."
         ),
     )
-    def hourly(context: dg.AssetExecutionContext, raw_pulls: RawPullStore) -> FrameStream:
-        platform: Platform = getattr(context.resources, PLATFORM)
-        window = window_of(context)
-        reader = VersionReader(raw_pulls, platform.client(config.name))
-        tally = ReadingTally(reader)
+    def hourly(
+        context: dg.AssetExecutionContext,
+        services: dg.ResourceParam[Services],
+        raw_pulls: RawPullStore,
+    ) -> FrameStream:
+        reader = VersionReader(raw_pulls, services.client(config.name))
+        reference_c = services.settings.gas_reference_celsius
+        files = services.files.day_files(config.name, "hourly_readings")
+        beside = [
+            Window.of_days(day, day)
+            for day in suite.affected_days(window_of(context))
+            if partitions.has_partition_key(day.isoformat()) and files.exists(day)
+        ]
 
-        def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
-            for part in window.chunks(platform.chunk):
-                for _ in range(_ROUNDS):
-                    folded = fold_versions(reader.read(part))
-                    frame = hourly_readings(
-                        folded, config.name, platform.settings.gas_reference_celsius
-                    )
-                    yield part, frame
-                    # Written by now: another run may have stored more in the meantime.
-                    if not reader.outdated(part):
-                        break
-                tally.add(frame)
-            tally.refuse_unreadable(title(config))
+        def fold(days: Window) -> pl.DataFrame | None:
+            seen = suite.with_context(days)
+            versions = fold_versions(reader.read(seen))
+            within = None if seen == days else days
+            frame = hourly_readings(versions, config.name, reference_c, suite, within=within)
+            # A day beside the run's is written only where the change reaches it.
+            unchanged = days in beside and frame.equals(files.scan_days(days.dates).collect())
+            return None if unchanged else frame
 
-        return FrameStream(chunks(), day_details, tally.metadata, Progress(context, window))
+        def outdated(days: Window) -> bool:
+            return reader.outdated(suite.with_context(days))
+
+        tally = ReadingTally(reader, title(config))
+        return chunked(context, services.chunk, fold, tally, day_details, outdated, beside)
 
     return hourly
 
@@ -89,64 +92,67 @@ def day_details(readings: pl.DataFrame) -> dict[date, dict[str, Any]]:
     return {row.pop("day"): row for row in days.iter_rows(named=True)}
 
 
-class ReadingTally:
-    """Counts and a small plot of what went by."""
+class ReadingTally(Tally):
+    """Counts of flags and reasons, what could not be read, and PM2.5 over the run."""
 
-    def __init__(self, reader: VersionReader) -> None:
+    newest_by = "hour"
+    plot_title = "PM2.5, valid hours"
+
+    def __init__(self, reader: VersionReader, network: str) -> None:
+        super().__init__()
         self.reader = reader
+        self.network = network
         self.flags: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.revised = 0
         self.stations: set[str] = set()
-        self._plotted: list[pl.DataFrame] = []
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Take one chunk of readings into account."""
+    def count(self, frame: pl.DataFrame) -> None:
         self.flags.update(dict(frame.group_by("flag").len().iter_rows()))
         fired = frame.filter(pl.col("reasons").list.len() > 0)["reasons"].explode()
         self.reasons.update(dict(fired.value_counts().iter_rows()))
         self.revised += int((frame["revision"] > 0).sum())
         self.stations.update(frame["station_id"].unique().to_list())
-        self._plotted.append(
-            frame.filter((pl.col("parameter") == _PLOTTED) & (pl.col("flag") == "valid"))
+
+    def counts(self) -> dict[str, Any]:
+        total = self.flags.total()
+        problems = self.reader.problems
+        set_aside = [row for row in problems.rows() if row["problem"] == SET_ASIDE]
+        shown: dict[str, Any] = {
+            "run_stations": len(self.stations),
+            "run_valid_fraction": self.flags["valid"] / total if total else 0.0,
+            "run_revised": self.revised,
+            "malformed_records": problems.total,
+            "unreadable_stations": sorted(self.reader.unreadable),
+            ANSWERS_SET_ASIDE: sum(int(row["records"]) for row in set_aside),
+            "flags": dict(self.flags),
+            "reasons": dict(self.reasons),
+        }
+        if problems.total:
+            shown["problems"] = table_metadata(pl.DataFrame(problems.rows()))
+        if set_aside:
+            shown[SET_ASIDE] = table_metadata(pl.DataFrame(set_aside))
+        return shown
+
+    def points(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return (
+            frame.filter((pl.col("parameter") == "pm25") & (pl.col("flag") == "valid"))
             .group_by("station_id", pl.col("hour").dt.truncate(_step(frame)))
             .agg(pl.col("value").mean())
         )
 
-    def refuse_unreadable(self, network: str) -> None:
+    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
+        return lines_by_station(points, "hour", "value")
+
+    def finish(self) -> None:
         """Fail where not one record of any station could be read: the upstream form changed."""
         if self.reader.unreadable and not self.stations:
-            example = next(iter(self.reader.problems.examples.items()))
-            (station, kind), text = example
+            (station, kind), text = next(iter(self.reader.problems.examples.items()))
             raise PermanentFailure(
-                f"Not one record of {network} could be read, so its answers no longer have the "
-                f"known form. First problem: station {station}, {kind}: {text!r}. The answers are "
-                "kept: mend the client's parser and materialize this again."
+                f"Not one record of {self.network} could be read, so its answers no longer have "
+                f"the known form. First problem: station {station}, {kind}: {text!r}. The answers "
+                "are kept: fix the client's parser and materialize this again."
             )
-
-    def metadata(self) -> dict[str, Any]:
-        """What to show beside the materialization."""
-        total = self.flags.total()
-        shown: dict[str, Any] = self._plot()
-        shown |= {
-            "run_stations": len(self.stations),
-            "run_valid_fraction": self.flags["valid"] / total if total else 0.0,
-            "run_revised": self.revised,
-            "malformed_records": self.reader.problems.total,
-            "unreadable_stations": sorted(self.reader.unreadable),
-            "flags": dict(self.flags),
-            "reasons": dict(self.reasons),
-        }
-        if self.reader.problems.total:
-            shown["problems"] = table_metadata(pl.DataFrame(self.reader.problems.rows()))
-        return shown
-
-    def _plot(self) -> dict[str, Any]:
-        plotted = pl.concat(self._plotted) if self._plotted else None
-        if plotted is None or plotted.is_empty():
-            return {}
-        lines = lines_by_station(plotted, "hour", "value")
-        return {"plot": plot("PM2.5, valid hours", "µg/m³", lines)}
 
 
 def _step(frame: pl.DataFrame) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from aq_science.windows import DAY
 
-# Kept small, since the event log keeps every picture for ever: about 10 kB each.
+# Kept small, since the event log keeps every picture: about 10 kB each.
 _WIDTH, _HEIGHT, _DPI = 6.4, 2.4, 75
 _MOST_LINES = 6
 # A palette makes noisy lines a third of the size, and looks the same.
@@ -22,7 +22,7 @@ _COLOURS = 64
 
 @dataclass(frozen=True)
 class Line:
-    """One line: ``x`` are times, ``y`` values with None for gaps; ``band`` is drawn around it."""
+    """One line: `x` are times, `y` values with None for gaps; `band` is drawn around it."""
 
     label: str
     x: Sequence[Any]
@@ -31,7 +31,16 @@ class Line:
 
 
 def lines_by_station(frame: pl.DataFrame, x: str, y: str) -> list[Line]:
-    """One line a station of a frame with ``station_id`` and the two columns named."""
+    """One line a station.
+
+    Args:
+        frame: Points with `station_id` and the two columns.
+        x: Name of the column of times.
+        y: Name of the column of values.
+
+    Returns:
+        The lines by the stations' names.
+    """
     parts = frame.sort("station_id", x).partition_by(
         "station_id", as_dict=True, maintain_order=True
     )
@@ -39,7 +48,16 @@ def lines_by_station(frame: pl.DataFrame, x: str, y: str) -> list[Line]:
 
 
 def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataValue:
-    """The lines as a picture; only the first few, since more cannot be told apart."""
+    """The lines as a picture; only the first few, since more would look the same.
+
+    Args:
+        title: What is shown.
+        unit: Unit of the values.
+        lines: The lines; their times are UTC.
+
+    Returns:
+        A PNG of some 10 kB within Markdown.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure

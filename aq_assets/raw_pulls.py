@@ -6,24 +6,17 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import (
-    FILES,
-    ONE_RUN,
-    PLATFORM,
-    Progress,
-    daily_partitions,
-    described,
-    table_metadata,
-    title,
-    window_of,
-)
+from aq_assets.describe import FILES, described, title
+from aq_assets.metadata import table_metadata
+from aq_assets.partitions import ONE_RUN, daily_partitions, window_of
+from aq_assets.stream import Progress
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.io_managers import AnswerStream
+from aq_resources.network_client import Pull
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks._client import Pull
-from aq_resources.platform import Platform
-from aq_resources.raw_pulls import RawAnswer
-from aq_resources.tables import RAW_PULLS
+from aq_resources.services import Services
+from aq_resources.stores.raw_pulls import RawAnswer
+from aq_science.tables.raw_pulls import RAW_PULLS
 from aq_science.windows import Window
 
 # Metadata of every day that was pulled.
@@ -34,16 +27,15 @@ _SHOWN = 20
 
 
 def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
-    """``<network>/raw_pulls``: every answer over the window, in as few requests as allowed."""
+    """`<network>/raw_pulls`: every answer over the window, in as few requests as allowed."""
 
     @dg.asset(
         **described(
             config,
             "raw_pulls",
             io_manager=FILES,
-            kinds={"s3", "json"},
-            schema=RAW_PULLS.schema,
-            columns=RAW_PULLS.columns,
+            kinds={"json"},
+            table=RAW_PULLS,
         ),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,
@@ -53,12 +45,13 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
             "last one is not stored again."
         ),
     )
-    def raw_pulls(context: dg.AssetExecutionContext) -> AnswerStream:
-        platform: Platform = getattr(context.resources, PLATFORM)
+    def raw_pulls(
+        context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
+    ) -> AnswerStream:
         window = window_of(context)
         tally = PullTally(window, Progress(context, window), len(config.stations))
-        asked_at = platform.now()
-        pulls = platform.client(config.name).pull(window)
+        asked_at = services.now()
+        pulls = services.client(config.name).pull(window)
         return AnswerStream(
             tally.answers(pulls),
             tally.metadata,
@@ -87,25 +80,25 @@ class PullTally:
         for pull in pulls:
             self.requests += 1
             if pull.failure is not None:
-                self.failures[pull.subject] = pull.failure
+                self.failures[pull.source] = pull.failure
             else:
                 succeeded += 1
             if pull.answer is not None:
                 answer = pull.answer
                 dates = f"{answer.covers.start.date()} to {answer.covers.dates[-1]}"
                 if len(self.seen) < _SHOWN:
-                    self.seen.append((pull.subject, dates, answer.status, len(answer.body)))
+                    self.seen.append((pull.source, dates, answer.status, len(answer.body)))
                 yield answer
                 part = answer.covers
                 reached[part] = reached.get(part, 0) + 1
-                if reached[part] == (pull.of or self.subjects):
+                if reached[part] == (pull.expected_answers or self.subjects):
                     self.progress(part)
         if self.failures and not succeeded:
             raise worst(self.failures)
 
     @property
     def unanswered(self) -> int:
-        """Stations that another try may bring; a permanent failure waits for somebody's mend."""
+        """Stations that another try may bring; a permanent failure has to be fixed first."""
         return sum(isinstance(failure, TransientFailure) for failure in self.failures.values())
 
     def metadata(self) -> dict[str, Any]:
@@ -136,7 +129,7 @@ class PullTally:
 def worst(
     failures: dict[str, TransientFailure | PermanentFailure],
 ) -> TransientFailure | PermanentFailure:
-    """One failure that speaks for all: a permanent one first, since it names what to mend."""
+    """One failure that speaks for all: a permanent one first, since it names what to fix."""
     ordered = sorted(
         failures.items(), key=lambda item: (not isinstance(item[1], PermanentFailure), item[0])
     )

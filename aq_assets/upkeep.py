@@ -1,27 +1,33 @@
 """Nightly upkeep of what all networks share: the warehouse, Dagster's history, raw pulls."""
 
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from aq_assets.common import OWNER, PLATFORM, table_metadata
+from aq_assets.describe import OWNER
+from aq_assets.metadata import table_metadata
 from aq_resources.clock import system_clock
-from aq_resources.history import prune_history
-from aq_resources.platform import Platform
-from aq_resources.raw_pulls import RawPullStore, Tidied
+from aq_resources.dagster_storage.history import prune_history
+from aq_resources.services import Services
+from aq_resources.stores.raw_pulls import RawPullStore, Tidied
 
 GROUP = "upkeep"
 # The last days' folders get new pulls every hour: they wait until that is over.
 SETTLED = timedelta(days=2)
+# In so many nights every file is read once.
+NIGHTS = 30
+WHOLE = "every_file_is_whole"
 
 
-def build_upkeep() -> dg.Definitions:
-    """Three assets without partitions, and the job ``upkeep`` over them."""
+def build_upkeep(*, on_s3: bool = False) -> dg.Definitions:
+    """Three assets without partitions, and the job `upkeep` over them."""
     return dg.Definitions(
-        assets=[_warehouse(), _run_history(), _raw_pulls()],
+        assets=[_warehouse(), _run_history(), _raw_pulls(on_s3=on_s3)],
         jobs=[
             dg.define_asset_job(
                 GROUP,
@@ -32,6 +38,12 @@ def build_upkeep() -> dg.Definitions:
     )
 
 
+def tonights_share(keys: Iterable[str], night: date) -> list[str]:
+    """The keys whose turn it is: each has its turn once in `NIGHTS` nights."""
+    turn = night.toordinal() % NIGHTS
+    return [key for key in keys if zlib.crc32(key.encode()) % NIGHTS == turn]
+
+
 def _described(name: str, kinds: set[str]) -> dict[str, Any]:
     return {
         "name": name,
@@ -39,7 +51,6 @@ def _described(name: str, kinds: set[str]) -> dict[str, Any]:
         "group_name": GROUP,
         "owners": [OWNER],
         "kinds": kinds,
-        "required_resource_keys": {PLATFORM},
     }
 
 
@@ -51,11 +62,12 @@ def _warehouse() -> dg.AssetsDefinition:
             "AQ_KEEP_SNAPSHOT_DAYS expired and unneeded files deleted; the rows stay the same."
         ),
     )
-    def warehouse(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        platform: Platform = getattr(context.resources, PLATFORM)
-        keep = timedelta(days=platform.settings.keep_snapshot_days)
+    def warehouse(
+        context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
+    ) -> dg.MaterializeResult[None]:
+        keep = timedelta(days=services.settings.keep_snapshot_days)
         # Snapshots and files are stamped by the machine's clock, whatever AQ_CLOCK says.
-        done = platform.warehouse.compact(system_clock(), keep)
+        done = services.warehouse.compact(system_clock(), keep)
         if done.foreign:
             context.log.warning(
                 "AQ_WAREHOUSE_DATA holds files that are not the warehouse's, such as %s: files "
@@ -86,10 +98,11 @@ def _run_history() -> dg.AssetsDefinition:
             "newest materialization of every partition and the newest result of every check stay."
         ),
     )
-    def run_history(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        platform: Platform = getattr(context.resources, PLATFORM)
+    def run_history(
+        context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
+    ) -> dg.MaterializeResult[None]:
         # As for the warehouse: Dagster goes by the machine's clock.
-        before = system_clock() - timedelta(days=platform.settings.keep_history_days)
+        before = system_clock() - timedelta(days=services.settings.keep_history_days)
         done = prune_history(context.instance, before)
         return dg.MaterializeResult(
             metadata={
@@ -105,24 +118,51 @@ def _run_history() -> dg.AssetsDefinition:
     return run_history
 
 
-def _raw_pulls() -> dg.AssetsDefinition:
+def _raw_pulls(*, on_s3: bool) -> dg.AssetsDefinition:
     @dg.asset(
-        **_described("raw_pulls", {"s3", "json"}),
+        **_described("raw_pulls", {"json", "s3"} if on_s3 else {"json"}),
         description=(
             "Raw pulls of every network with the many small files of a finished day merged into "
-            "one; every answer is kept."
+            "one; every answer is kept. A file that cannot be read whole stays as it is, and fails "
+            "the check."
         ),
+        check_specs=[
+            dg.AssetCheckSpec(
+                WHOLE,
+                asset=dg.AssetKey([GROUP, "raw_pulls"]),
+                description="Every file that was looked at tonight is what was once written.",
+            )
+        ],
     )
-    def raw_pulls(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        platform: Platform = getattr(context.resources, PLATFORM)
-        ended_before = platform.now() - SETTLED
+    def raw_pulls(
+        context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # else Dagster sees two outputs in one
+        ended_before = services.now() - SETTLED
         tidied: dict[str, Tidied] = {}
-        for network in platform.networks:
-            tidied[network] = RawPullStore(platform.object_store, network).tidy(ended_before)
+        for network in services.networks:
+            pulls = RawPullStore(services.object_store, network)
+            tidied[network] = done = pulls.tidy(ended_before)
+            share = tonights_share(pulls.sizes(), services.now().date())
+            found = filter(None, map(pulls.damage, share))
+            done.examined, done.damaged = len(share), list(dict.fromkeys([*done.damaged, *found]))
             context.log.info("%s: %s", network, tidied[network])
-        table = pl.DataFrame([{"network": name, **asdict(one)} for name, one in tidied.items()])
-        totals = table.drop("network").sum().row(0, named=True) if len(table) else {}
-        return dg.MaterializeResult(metadata={**totals, "networks": table_metadata(table)})
+        damaged = [message for one in tidied.values() for message in one.damaged]
+        counts = [
+            {"network": name, **asdict(one), "damaged": len(one.damaged)}
+            for name, one in tidied.items()
+        ]
+        table = pl.DataFrame(counts)
+        totals = table.drop("network").sum().row(0, named=True) if counts else {}
+        return dg.MaterializeResult(
+            metadata={**totals, "networks": table_metadata(table)},
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=not damaged,
+                    check_name=WHOLE,
+                    metadata={"damaged": len(damaged), "files": "\n".join(damaged[:20])},
+                )
+            ],
+        )
 
     return raw_pulls
 

@@ -9,47 +9,52 @@ from typing import Any
 import dagster as dg
 
 from aq_assets.chain import build_chain
-from aq_assets.common import FILES, PLATFORM, TABLES
+from aq_assets.describe import FILES, SERVICES, TABLES
 from aq_assets.upkeep import build_upkeep
+from aq_resources.dagster_storage.run_health import BEATING_EXECUTOR
 from aq_resources.io_managers import DuckDBIOManager
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 from aq_sensors.automation import daily_condition
 from aq_sensors.definitions import build_sensors
 
 _LOG = logging.getLogger("aq.networks")
 
 
-def build_defs(platform: Platform | None = None, **resources: Any) -> dg.Definitions:
-    """The definitions of ``platform`` (default: the environment's), with resources overridden.
+def build_defs(services: Services | None = None, **resources: Any) -> dg.Definitions:
+    """The definitions of `services` (default: the environment's), with resources overridden.
 
     Reads settings and networks.yaml; opens no file or connection beyond them. A network whose entry
     is wrong is left out, and the log says why.
     """
-    platform = platform or Platform.from_environment()
-    for reason in platform.ill.values():
+    services = services or Services.from_environment()
+    for reason in services.invalid_networks.values():
         _LOG.warning(reason)
     with warnings.catch_warnings():
         # Single-run backfills and look-back mappings are young but documented features.
         warnings.simplefilter("ignore", dg.BetaWarning)
         chains = [
-            build_chain(config, daily_condition(config.name, platform.settings.revisit_days))
-            for config in platform.networks.values()
+            build_chain(
+                config,
+                daily_condition(config.name, services.settings.revisit_days),
+                on_s3=services.settings.on_s3,
+            )
+            for config in services.networks.values()
         ]
     own = dg.Definitions(
         resources={
-            PLATFORM: dg.ResourceDefinition.hardcoded_resource(platform),
-            FILES: dg.IOManagerDefinition.hardcoded_io_manager(platform.files),
+            SERVICES: dg.ResourceDefinition.hardcoded_resource(services),
+            FILES: dg.IOManagerDefinition.hardcoded_io_manager(services.files),
             TABLES: dg.IOManagerDefinition.hardcoded_io_manager(
-                DuckDBIOManager(platform.warehouse)
+                DuckDBIOManager(services.warehouse)
             ),
             **resources,
         },
         # One process a run: steps share the warehouse's connection, and start at once.
-        executor=dg.in_process_executor,
+        executor=BEATING_EXECUTOR,
     )
-    assets = dg.Definitions.merge(own, *chains, build_upkeep())
+    assets = dg.Definitions.merge(own, *chains, build_upkeep(on_s3=services.settings.on_s3))
     jobs = {job.name: job for job in assets.jobs or ()}
-    return dg.Definitions.merge(assets, build_sensors(platform, jobs))
+    return dg.Definitions.merge(assets, build_sensors(services, jobs))
 
 
 @dg.definitions

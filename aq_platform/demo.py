@@ -1,56 +1,16 @@
-"""The demo's findings, and the wall between sandbox data and real data."""
+"""What the demo found, as tables for the terminal."""
 
 from __future__ import annotations
 
-from urllib.parse import urlparse
-
-import polars as pl
 from rich.console import Console
-from rich.table import Table
 
-from aq_resources.failures import SettingsError
-from aq_resources.networks import settings_class
-from aq_resources.platform import Platform
-
-_MARK = "sandbox/these-readings-are-invented"
-_LOCAL = {"127.0.0.1", "localhost", "::1"}
+from aq_platform.tables import rich_table
+from aq_resources.services import Services
 
 
-def claim_for_sandbox(platform: Platform) -> None:
-    """Mark the object store as holding invented readings; refuse one that holds others."""
-    store = platform.object_store
-    if store.exists(_MARK):
-        return
-    if store.folders(""):
-        raise SettingsError(
-            f"{platform.settings.object_store_url} holds readings that the sandbox did not make; "
-            "its invented ones must not mix with them. Set AQ_HOME to an empty folder, and leave "
-            "AQ_OBJECT_STORE and AQ_WAREHOUSE unset."
-        )
-    store.put(_MARK, b"Made by `aq demo` or `aq up --sandbox`.\n")
-
-
-def refuse_mixing(platform: Platform) -> None:
-    """Keep real networks out of a store that holds invented readings."""
-    if not platform.object_store.exists(_MARK):
-        return
-    for network in platform.networks:
-        try:
-            address = str(getattr(settings_class(network)(), "url", ""))
-        except SettingsError:
-            # Nothing is pulled with settings that are wrong.
-            continue
-        if urlparse(address).hostname not in _LOCAL:
-            raise SettingsError(
-                f"{platform.settings.object_store_url} holds the demo's invented readings, and "
-                f"{network} is set to the real {address}. Set AQ_HOME to another folder for real "
-                "data (or delete this one), or add --sandbox to stay in the demo."
-            )
-
-
-def print_findings(platform: Platform, console: Console) -> None:
+def print_findings(services: Services, console: Console) -> None:
     """Stations, the last daily averages and the next two hours' forecasts."""
-    connection = platform.warehouse.connect_read_only()
+    connection = services.warehouse.connect_read_only()
     try:
         for title, sql in _FINDINGS.items():
             console.print(rich_table(connection.sql(sql).pl(), title))
@@ -79,19 +39,3 @@ _FINDINGS = {
         WHERE issued_for = (SELECT max(issued_for) FROM air_quality.forecasts)
         ORDER BY network, station, parameter, horizon""",
 }
-
-
-def rich_table(frame: pl.DataFrame, title: str | None = None) -> Table:
-    """A frame as a table for the terminal."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name, dtype in frame.schema.items():
-        table.add_column(name, justify="right" if dtype.is_numeric() else "left", overflow="fold")
-    for row in frame.iter_rows():
-        table.add_row(*("" if value is None else _cell(value) for value in row))
-    return table
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)

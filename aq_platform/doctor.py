@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import chain
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
 
-from aq_platform.demo import refuse_mixing
+from aq_platform.console import plain
 from aq_platform.instance import open_instance
+from aq_platform.sandbox_guard import guarded_services, refuse_mixing
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.networks import settings_class
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 
 FREE_GB = 2.0
 CLOCK_SECONDS = 60.0
@@ -32,13 +35,23 @@ class Finding:
     detail: str
 
 
-def examine(console: Console, *, send_test_alert: bool = False) -> bool:
-    """Print a line a check; True where everything is well."""
+def examine(console: Console, *, send_test_alert: bool = False, deep: bool = False) -> bool:
+    """Print a line a check; True where everything is well.
+
+    Args:
+        console: Where to.
+        send_test_alert: Whether every channel of alerts is to take a message.
+        deep: Whether every stored file is to be read, and repaired where that can be.
+
+    Returns:
+        Whether all is well now.
+    """
     healthy = True
-    for finding in findings(send_test_alert=send_test_alert):
+    found = chain(findings(send_test_alert=send_test_alert), deep_findings(console) if deep else ())
+    for finding in found:
         mark = "[green]✓[/]" if finding.healthy else "[red]✗[/]"
         console.print(
-            f"{mark} {finding.what}: {escape(finding.detail)}", highlight=False, soft_wrap=True
+            f"{mark} {finding.what}: {plain(finding.detail)}", highlight=False, soft_wrap=True
         )
         healthy &= finding.healthy
     return healthy
@@ -47,32 +60,49 @@ def examine(console: Console, *, send_test_alert: bool = False) -> bool:
 def findings(*, send_test_alert: bool = False) -> list[Finding]:
     """Every check, in an order in which an early failure explains a later one."""
     try:
-        platform = Platform.from_environment()
+        services = Services.from_environment()
     except SettingsError as error:
         return [Finding("settings", healthy=False, detail=str(error))]
-    # Whoever asks what is wrong does not want it waited out.
-    platform.settings = platform.settings.model_copy(update={"patience_seconds": 0.0})
+    # An examination reports what is wrong at once, and does not wait for it to pass.
+    services.settings = services.settings.model_copy(update={"patience_seconds": 0.0})
     found = [
-        Finding("settings", healthy=True, detail=f"AQ_HOME is {platform.settings.home}"),
+        Finding("settings", healthy=True, detail=f"AQ_HOME is {services.settings.home}"),
         Finding(
             "networks",
-            healthy=bool(platform.networks) and not platform.ill,
-            detail="\n".join(platform.ill.values())
-            or ", ".join(platform.networks)
-            or "none enabled: mend networks.yaml",
+            healthy=bool(services.networks) and not services.invalid_networks,
+            detail="\n".join(services.invalid_networks.values())
+            or ", ".join(services.networks)
+            or "none enabled: enable one in networks.yaml",
         ),
-        _check("home", lambda: _home(platform)),
-        _check("object store", lambda: _object_store(platform)),
-        _check("warehouse", lambda: _warehouse(platform)),
-        _check("Dagster instance", lambda: _instance(platform)),
+        _check("home", lambda: _home(services)),
+        _check("object store", lambda: _object_store(services)),
+        _check("warehouse", lambda: _warehouse(services)),
+        _check("Dagster instance", lambda: _instance(services)),
         _check("alerts", lambda: _alerts(send=send_test_alert)),
     ]
-    for network in platform.networks:
-        found.append(_check(f"{network}: clock", lambda n=network: _clock(platform, n)))  # type: ignore[misc]
-        found.append(_check(f"{network}: stations", lambda n=network: _stations(platform, n)))  # type: ignore[misc]
-        found.append(_check(f"{network}: readings", lambda n=network: _readings(platform, n)))  # type: ignore[misc]
-    platform.close()
+    for network in services.networks:
+        for what, examination in _OF_A_NETWORK.items():
+            found.append(_check(f"{network}: {what}", partial(examination, services, network)))
+    services.close()
     return found
+
+
+def deep_findings(console: Console) -> Iterator[Finding]:
+    """What reading every stored file finds, and what was repaired."""
+    from aq_platform.deep_check import FILE_ASSETS, DeepCheck
+
+    try:
+        services = guarded_services()
+    except SettingsError:
+        # The first findings have said so.
+        return
+    with closing(services), open_instance(services.settings) as instance:
+        check = DeepCheck(services, instance, console)
+        for network in services.networks:
+            yield _check(f"{network}: raw pulls", partial(check.raw_pulls, network))
+            for asset in FILE_ASSETS:
+                yield _check(f"{network}: {asset}", partial(check.day_files, network, asset))
+        yield _check("warehouse: files", check.warehouse)
 
 
 def _check(what: str, look: Callable[[], str]) -> Finding:
@@ -84,35 +114,35 @@ def _check(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, healthy=False, detail=str(error) or type(error).__name__)
 
 
-def _home(platform: Platform) -> str:
-    home = platform.settings.home
+def _home(services: Services) -> str:
+    home = services.settings.home
     home.mkdir(parents=True, exist_ok=True)
-    refuse_mixing(platform)
+    refuse_mixing(services)
     free = shutil.disk_usage(home).free / 1e9
     if free < FREE_GB:
         raise PermanentFailure(f"only {free:.1f} GB free in {home}: make room")
     return f"{free:.0f} GB free"
 
 
-def _object_store(platform: Platform) -> str:
-    store = platform.object_store
+def _object_store(services: Services) -> str:
+    store = services.object_store
     store.put(_PROBE, b"aq")
     if store.get(_PROBE) != b"aq":
         raise PermanentFailure(f"{store.uri(_PROBE)} does not give back what was written")
     store.delete(_PROBE)
-    return f"{platform.settings.object_store_url} can be written and read"
+    return f"{services.settings.object_store_url} can be written and read"
 
 
-def _warehouse(platform: Platform) -> str:
-    tables = platform.warehouse.read(
+def _warehouse(services: Services) -> str:
+    tables = services.warehouse.read(
         "SELECT count(*) AS n FROM information_schema.tables WHERE table_catalog = 'lake'"
     )["n"][0]
-    kind = "SQLite" if platform.warehouse.location.sqlite_path else "Postgres"
+    kind = "SQLite" if services.warehouse.location.sqlite_path else "Postgres"
     return f"{kind} catalog, {tables} tables and views"
 
 
-def _instance(platform: Platform) -> str:
-    with open_instance(platform.settings) as instance:
+def _instance(services: Services) -> str:
+    with open_instance(services.settings) as instance:
         return f"{instance.get_runs_count()} runs recorded"
 
 
@@ -120,23 +150,23 @@ def _alerts(*, send: bool) -> str:
     channels = open_channels(AlertSettings())
     names = ", ".join(channel.name for channel in channels)
     if not channels:
-        return "the log alone: set AQ_ALERT_WEBHOOK or AQ_ALERT_EMAIL_TO to be told"
+        return "the log alone: set AQ_ALERT_WEBHOOK or AQ_ALERT_EMAIL_TO to be notified"
     if not send:
         return f"the log, {names}"
     message = ("[aq] Test", "A test by `aq doctor`: nothing is wrong.")
-    told = deliver({channel.name: message for channel in channels}, channels)
-    refused = [f"{name} {reason}" for name, reason in told.items() if reason is not None]
+    outcomes = deliver({channel.name: message for channel in channels}, channels)
+    refused = [f"{name} {reason}" for name, reason in outcomes.items() if reason is not None]
     if refused:
         raise PermanentFailure("; ".join(refused))
     return f"the log; {names} took a test message"
 
 
-def _clock(platform: Platform, network: str) -> str:
+def _clock(services: Services, network: str) -> str:
     url = str(getattr(settings_class(network)(), "url", ""))
-    answer = httpx.get(url, timeout=platform.settings.http_timeout_seconds)
+    answer = httpx.get(url, timeout=services.settings.http_timeout_seconds)
     if "Date" not in answer.headers:
         return "the server sends no date to compare with"
-    off = (platform.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()
+    off = (services.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()
     if abs(off) > CLOCK_SECONDS:
         raise PermanentFailure(
             f"this machine's clock differs from the server's by {off:.0f} s: set it by NTP"
@@ -144,8 +174,8 @@ def _clock(platform: Platform, network: str) -> str:
     return f"within {max(1.0, abs(off)):.0f} s of the server's"
 
 
-def _stations(platform: Platform, network: str) -> str:
-    found = platform.client(network).stations()
+def _stations(services: Services, network: str) -> str:
+    found = services.client(network).stations()
     if found.failures:
         raise PermanentFailure("; ".join(failure.message for failure in found.failures.values()))
     if not found.stations:
@@ -153,7 +183,14 @@ def _stations(platform: Platform, network: str) -> str:
     return f"{len(found.stations)} described"
 
 
-def _readings(platform: Platform, network: str) -> str:
-    newest = platform.client(network).newest_hour()
+def _readings(services: Services, network: str) -> str:
+    newest = services.client(network).newest_hour()
     # A network may be silent; whether it should be is for the sensors' alerts to say.
     return f"newest hour {newest:%Y-%m-%d %H:%M}Z" if newest else "none in the last hours"
+
+
+_OF_A_NETWORK: dict[str, Callable[[Services, str], str]] = {
+    "clock": _clock,
+    "stations": _stations,
+    "readings": _readings,
+}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +10,28 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from aq_resources.failures import SettingsError
+from aq_platform.processes import gone, writing
 from aq_resources.network_settings import PROJECT_ROOT, NetworkConfig
 from aq_resources.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-# Which process executes a run that `aq` started: nobody else would notice its death.
+# Which process executes a run that `aq` started. The daemon notices its death too, but runs not
+# everywhere, and takes minutes.
 PROCESS_TAG = "aq/process"
 
 # Events of a range's partitions go to the event log this many at a time.
 BATCH_SIZE = 500
+
+# The event log that stores batches as batches. It needs a DAGSTER_HOME to be in, which
+# `dagster dev` has none of: so it is not in the project's own dagster.yaml.
+EVENT_LOG = """
+event_log_storage:
+  module: aq_resources.dagster_storage.event_log
+  class: BatchingSqliteEventLogStorage
+  config: {base_dir: {env: DAGSTER_HOME}}
+"""
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -33,13 +41,10 @@ def prepare_home(settings: Settings) -> Path:
     if given:
         return Path(given)
     home = settings.dagster_home
-    try:
+    with writing(home):
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
-    except OSError as error:
-        raise SettingsError(
-            f"{home} cannot be written ({error.strerror}). Point AQ_HOME at a folder that can."
-        ) from error
+        instance = (PROJECT_ROOT / "dagster.yaml").read_text("utf-8")
+        (home / "dagster.yaml").write_text(instance + EVENT_LOG, "utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 
@@ -50,16 +55,16 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     home = prepare_home(settings)
     import dagster as dg
 
-    with _alone(home, settings):
+    with _opening_lock(home, settings):
         opened = dg.DagsterInstance.get()
     with opened as instance:
-        _end_orphans(instance)
+        _fail_orphans(instance, settings.home)
         yield instance
 
 
 @contextmanager
-def _alone(home: Path, settings: Settings) -> Iterator[None]:
-    """Whoever opens a new home makes its SQLite databases: Dagster cannot do that twice at once."""
+def _opening_lock(home: Path, settings: Settings) -> Iterator[None]:
+    """The first to open a home makes its SQLite databases: Dagster cannot do that twice at once."""
     if home != settings.dagster_home:
         yield
         return
@@ -76,33 +81,18 @@ def set_pool_limits(instance: dg.DagsterInstance, networks: Iterable[NetworkConf
         instance.event_log_storage.set_concurrency_slots(config.name, config.concurrent_pulls)
 
 
-def process_tag() -> str:
-    """Identity of this process, on this machine."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _end_orphans(instance: dg.DagsterInstance) -> None:
+def _fail_orphans(instance: dg.DagsterInstance, home: Path) -> None:
     import dagster as dg
 
-    # A run is recorded, then begun: death comes in between too.
+    # A run is recorded, then begun: a process may end in between too.
     unfinished = [
         dg.DagsterRunStatus.NOT_STARTED,
         dg.DagsterRunStatus.STARTING,
         dg.DagsterRunStatus.STARTED,
     ]
-    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
-        host, _, pid = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+    for identity in gone(home):
+        own = dg.RunsFilter(statuses=unfinished, tags={PROCESS_TAG: identity})
+        for run in instance.get_runs(own):
             instance.report_run_failed(
                 run, "The process that executed this run ended before the run did. Run it again."
             )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

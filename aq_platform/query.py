@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from datetime import date, datetime, time
 from typing import Any, TextIO
@@ -13,75 +14,121 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from aq_platform.demo import rich_table
+from aq_platform.console import legible
+from aq_platform.tables import rich_table
 from aq_resources.failures import PermanentFailure
 from aq_resources.networks import network_attribution
-from aq_resources.platform import Platform
-from aq_resources.warehouse import UNION_SCHEMA
+from aq_resources.services import Services
+from aq_resources.warehouse.ddl import UNION_SCHEMA
+from aq_resources.warehouse.reading import check_select, confine
 
+# Rows of a table on the screen: a person reads no more, and rich lays out 500 a second.
+SHOWN_ROWS = 200
 _COLUMN_WIDTH = 8
 _ENDLESS = 100_000
-
+# Of msgspec's integers.
 _MOST_BITS = 63
 
 
 def run_query(
-    platform: Platform, sql: str, form: str, console: Console, stream: TextIO
+    services: Services,
+    sql: str,
+    form: str,
+    console: Console,
+    stream: TextIO,
+    shown_rows: int = SHOWN_ROWS,
 ) -> list[str]:
-    """Print the result of ``sql``; whom to name for it, unless it is a table to look at.
+    """Print the result of a query.
 
-    Raises `PermanentFailure` with DuckDB's own explanation.
+    Args:
+        services: The warehouse, and the networks' attributions.
+        sql: One statement, read-only.
+        form: `table`, `csv` or `json`.
+        console: Where a table goes.
+        stream: Where CSV and JSON go; JSON is a list of objects, times are in ISO 8601.
+        shown_rows: A table has no more rows than these, CSV and JSON have all.
+
+    Returns:
+        Lines for the standard error: the attributions that CSV and JSON need, since they are
+        passed on; for a table that was cut, how to get the rest.
+
+    Raises:
+        PermanentFailure: The query is not one SELECT over the lake, or DuckDB refuses it; has its
+            own explanation.
     """
-    connection = platform.warehouse.connect_read_only()
+    connection = services.warehouse.connect_read_only()
+    folders: list[str] = []
     try:
+        folders = confine(connection, [services.object_store.uri("")])
+        check_select(connection, sql)
         if form == "table":
-            relation = connection.sql(sql)
-            if relation is not None:
-                _print_whole(rich_table(relation.pl()), console)
-            return []
+            return _print_table(connection.sql(sql), console, shown_rows)
         stations = _stations(connection)
         cursor = connection.execute(sql)
-        names = _distinct([column[0] for column in cursor.description or ()])
+        names = _distinct_names([column[0] for column in cursor.description or ()])
         rows = cursor.fetchall()
+    except duckdb.PermissionException as error:
+        raise PermanentFailure(
+            f"The query failed: {error}\naq query reads the lake alone: {', '.join(folders)}"
+        ) from error
     except duckdb.Error as error:
         raise PermanentFailure(f"The query failed: {error}") from error
     finally:
         connection.close()
-    if form == "json":
-        encoder = msgspec.json.Encoder(decimal_format="number")
-        records = [dict(zip(names, map(_in_json, row), strict=True)) for row in rows]
-        stream.write(encoder.encode(records).decode() + "\n")
-    else:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_in_a_cell(value) for value in row] for row in rows)
-    return _named(stations, sql, names, rows)
+    text = _json(names, rows) if form == "json" else _csv(names, rows)
+    # A file has every value as it is; on a terminal none does anything but stand there.
+    stream.write(legible(text) if stream.isatty() else text)
+    return [f"Attribution: {one}" for one in _attributions(stations, sql, names, rows)]
+
+
+def _json(names: list[str], rows: list[Any]) -> str:
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    records = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
+    return encoder.encode(records).decode() + "\n"
+
+
+def _csv(names: list[str], rows: list[Any]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_csv_value(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _print_table(relation: duckdb.DuckDBPyRelation, console: Console, shown_rows: int) -> list[str]:
+    """Print the first rows; whether there are more is known without all of them."""
+    frame = relation.limit(shown_rows + 1).pl()
+    _print_whole(rich_table(frame.head(shown_rows)), console)
+    if frame.height <= shown_rows:
+        return []
+    rest = (
+        f"These are the first {shown_rows} rows. All of them: --format csv > rows.csv; "
+        f"the next ones: LIMIT {shown_rows} OFFSET {shown_rows} in the query."
+    )
+    return [rest]
 
 
 def _stations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None]]:
-    """Network, station and attribution of every station; none in a warehouse without any."""
-    try:
-        return connection.execute(
-            f"SELECT network, station_id, attribution FROM {UNION_SCHEMA}.stations"
-        ).fetchall()
-    except duckdb.CatalogException:
-        return []
+    """Network, station and attribution of every station."""
+    return connection.execute(
+        f"SELECT network, station_id, attribution FROM {UNION_SCHEMA}.stations"
+    ).fetchall()
 
 
-def _named(
+def _attributions(
     stations: list[tuple[str, str, str | None]], sql: str, names: list[str], rows: list[Any]
 ) -> list[str]:
-    """Whom to name for the networks that ``sql`` mentions, narrowed to those and to the stations
+    """Attributions of the networks that `sql` mentions, narrowed to the networks and stations
     that the result shows.
     """
     words = set(re.findall(r"\w+", sql.casefold()))
-    named = [one for one in stations if words & {one[0], UNION_SCHEMA}] if rows else []
-    for place, column in enumerate(("network", "station_id")):
+    needed = [one for one in stations if words & {one[0], UNION_SCHEMA}] if rows else []
+    for index, column in enumerate(("network", "station_id")):
         if column in names:
             shown = {str(row[names.index(column)]) for row in rows}
             # A column of that name may hold something else.
-            named = [one for one in named if one[place] in shown] or named
-    return sorted({text or network_attribution(network) for network, _, text in named})
+            needed = [one for one in needed if one[index] in shown] or needed
+    return sorted({text or network_attribution(network) for network, _, text in needed})
 
 
 def _print_whole(table: Table, console: Console) -> None:
@@ -94,14 +141,14 @@ def _print_whole(table: Table, console: Console) -> None:
     console.print(table, crop=False)
 
 
-def _in_a_cell(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     """CSV has no lists: they go as JSON."""
     if isinstance(value, list | dict):
         return msgspec.json.encode(value).decode()
     return _plain(value)
 
 
-def _distinct(names: list[str]) -> list[str]:
+def _distinct_names(names: list[str]) -> list[str]:
     """An object has each key once: a repeated column gets a number, as in DuckDB's own tables."""
     seen: dict[str, int] = {}
     distinct = []
@@ -112,7 +159,7 @@ def _distinct(names: list[str]) -> list[str]:
     return distinct
 
 
-def _in_json(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """JSON's integers have no end, msgspec's have: larger ones go as they are written."""
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return msgspec.Raw(str(value).encode())

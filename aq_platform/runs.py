@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from aq_assets.checks import NEWEST_HOUR
 from aq_assets.freshness import allowed_silence
-from aq_assets.run_partitions import partition_or_range
-from aq_platform.instance import PROCESS_TAG, process_tag
+from aq_assets.partitions import partition_or_range
+from aq_platform.instance import PROCESS_TAG
+from aq_platform.processes import own_identity
+from aq_resources.dagster_storage.run_health import beating
 from aq_resources.failures import check_detail, step_failure_reason
 from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
-from aq_science.windows import DAY, HOUR, midnight
+from aq_resources.services import Services
+from aq_science.stations import UNKNOWN_ZONE, usable_zone
+from aq_science.windows import DAY, HOUR, Window, midnight
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """What a run did: counts by asset, what failed, and what is worth a warning."""
 
     job: str
@@ -48,69 +52,95 @@ class Runner:
 
     def __init__(
         self,
-        platform: Platform,
+        services: Services,
         definitions: dg.Definitions,
         instance: dg.DagsterInstance,
         on_start: Callable[[str, str], None] = lambda network, step: None,
     ) -> None:
-        self.platform = platform
+        self.services = services
         self.definitions = definitions
         self.instance = instance
         self.on_start = on_start
 
     def backfill(
         self, config: NetworkConfig, first: date, last: date, *, forecasts: bool = False
-    ) -> Iterator[Outcome]:
-        """Stations, raw pulls, hourly readings and daily averages of ``first`` to ``last``.
+    ) -> Iterator[RunResult]:
+        """Stations, raw pulls, hourly readings and daily averages of a range of days.
 
-        Both days are included. With ``forecasts``, models and hindcasts of the same days too.
-        Stops at the first run that fails, since the later ones build on it.
+        Args:
+            config: The network's entry in networks.yaml.
+            first: First UTC day.
+            last: Last UTC day, included.
+            forecasts: Whether models and hindcasts of the same days are made too.
+
+        Returns:
+            The runs, each begun as its result is asked for. They stop at the first that fails,
+            since the later ones build on it.
         """
-        outcome = self._days(config, "refresh", first, last)
-        yield outcome
-        if not outcome.success:
+        result = self._days(config, "refresh", first, last)
+        yield result
+        if not result.success:
             return
         # The local days of stations off UTC reach into the day before or after.
         edges = self._edges(config, first, last)
         for day, neighbour in edges:
             for job, where in (("readings", neighbour), ("daily", day)):
-                outcome = self._days(config, job, where, where)
-                yield outcome
-                if not outcome.success:
+                result = self._days(config, job, where, where)
+                yield result
+                if not result.success:
                     return
         if forecasts:
-            outcome = self._days(config, "models", first, last)
-            yield outcome
-            if outcome.success:
+            result = self._days(config, "models", first, last)
+            yield result
+            if result.success:
                 end = min(midnight(last) + DAY, self._hour() + HOUR)
                 yield self._hours(config, midnight(first), end - HOUR)
 
-    def refresh(self, config: NetworkConfig) -> Iterator[Outcome]:
+    def refresh(self, config: NetworkConfig) -> Iterator[RunResult]:
         """What every hour brings: yesterday and today again, and the forecast of this hour."""
         hour = self._hour()
         today = hour.date()
-        outcome = self._days(config, "refresh", max(today - DAY, config.start_date), today)
-        yield outcome
-        if not outcome.success:
+        result = self._days(config, "refresh", max(today - DAY, config.start_date), today)
+        yield result
+        if not result.success:
             return
-        models = self.platform.files.day_files(config.name, "forecast_models")
-        if today not in models.days():
-            outcome = self._days(config, "models", today, today)
-            yield outcome
-            if not outcome.success:
+        models = self.services.files.day_files(config.name, "forecast_models")
+        if not models.current(Window.of_days(today, today)):
+            result = self._days(config, "models", today, today)
+            yield result
+            if not result.success:
                 return
         yield self._hours(config, hour, hour)
 
+    def again(self, config: NetworkConfig, asset: str, span: tuple[str, str] | None) -> RunResult:
+        """Make one asset of a network again.
+
+        Args:
+            config: The network's entry in networks.yaml.
+            asset: Its name.
+            span: First and last partition key; None for an asset without partitions.
+
+        Returns:
+            What the run did.
+        """
+        self.on_start(config.name, asset)
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        only = [dg.AssetKey([config.name, asset])]
+        return self._execute(config, job, f"{config.name}/{asset}", span, only)
+
     def _hour(self) -> datetime:
-        return self.platform.now().replace(minute=0, second=0, microsecond=0)
+        return self.services.now().replace(minute=0, second=0, microsecond=0)
 
     def _edges(self, config: NetworkConfig, first: date, last: date) -> list[tuple[date, date]]:
         """(day to average again, neighbouring day to pull) where local days need one."""
-        zones = self.platform.warehouse.read(
+        zones = self.services.warehouse.read(
             f"SELECT DISTINCT timezone FROM {config.name}.stations"
         )["timezone"]
         offsets = [
-            ZoneInfo(zone).utcoffset(midnight(day).replace(tzinfo=None)) or timedelta()
+            ZoneInfo(usable_zone(zone) or UNKNOWN_ZONE).utcoffset(
+                midnight(day).replace(tzinfo=None)
+            )
+            or timedelta()
             for zone in zones
             for day in (first, last)
         ]
@@ -121,49 +151,66 @@ class Runner:
             edges.append((last, last + DAY))
         return edges
 
-    def _days(self, config: NetworkConfig, job: str, first: date, last: date) -> Outcome:
+    def _days(self, config: NetworkConfig, job: str, first: date, last: date) -> RunResult:
         return self._run(config, job, first.isoformat(), last.isoformat())
 
-    def _hours(self, config: NetworkConfig, first: datetime, last: datetime) -> Outcome:
+    def _hours(self, config: NetworkConfig, first: datetime, last: datetime) -> RunResult:
         return self._run(config, "forecast", first.strftime(HOUR_KEY), last.strftime(HOUR_KEY))
 
-    def _run(self, config: NetworkConfig, job: str, first: str, last: str) -> Outcome:
+    def _run(self, config: NetworkConfig, job: str, first: str, last: str) -> RunResult:
         name = f"{config.name}_{job}"
         self.on_start(config.name, job)
-        key, tags = partition_or_range(first, last)
-        tags |= {PROCESS_TAG: process_tag(), "network": config.name}
-        result = self.definitions.resolve_job_def(name).execute_in_process(
-            instance=self.instance,
-            tags=tags,
-            run_config=_QUIET,
-            raise_on_error=False,
-            partition_key=key,
-        )
-        # That the newest readings are old is no news to who loads days long past.
-        expected = (self.platform.now() - allowed_silence(config)).date().isoformat()
-        ignored = NEWEST_HOUR if last < expected else None
-        return _outcome(name, result, ignored)
+        return self._execute(config, self.definitions.resolve_job_def(name), name, (first, last))
+
+    def _execute(
+        self,
+        config: NetworkConfig,
+        job: dg.JobDefinition,
+        name: str,
+        span: tuple[str, str] | None,
+        only: Sequence[dg.AssetKey] | None = None,
+    ) -> RunResult:
+        key, tags = partition_or_range(*span) if span else (None, {})
+        tags |= {
+            PROCESS_TAG: own_identity(self.services.settings.home),
+            "network": config.name,
+        }
+        run_id = str(uuid4())
+        with beating(self.instance, run_id):
+            executed = job.execute_in_process(
+                instance=self.instance,
+                tags=tags,
+                run_config=_QUIET,
+                raise_on_error=False,
+                partition_key=key,
+                run_id=run_id,
+                asset_selection=only,
+            )
+        # Old readings are what a range of days long past consists of.
+        expected = (self.services.now() - allowed_silence(config)).date().isoformat()
+        ignored = NEWEST_HOUR if span and span[1] < expected else None
+        return _result(name, executed, ignored)
 
 
-def _outcome(job: str, result: dg.ExecuteInProcessResult, ignored_check: str | None) -> Outcome:
-    outcome = Outcome(job, result.run_id, result.success)
-    for event in result.all_events:
+def _result(job: str, executed: dg.ExecuteInProcessResult, ignored_check: str | None) -> RunResult:
+    result = RunResult(job, executed.run_id, executed.success)
+    for event in executed.all_events:
         if event.is_step_failure:
-            outcome.failures.append(step_failure_reason(event))
+            result.failures.append(step_failure_reason(event))
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
-            outcome.metadata[materialization.asset_key.path[-1]] = {
+            result.metadata[materialization.asset_key.path[-1]] = {
                 key: value.value for key, value in materialization.metadata.items()
             }
-    for check in result.get_asset_check_evaluations():
+    for check in executed.get_asset_check_evaluations():
         if not check.passed and check.check_name != ignored_check:
             where = "/".join(check.asset_key.path)
             detail = check_detail(check)
-            outcome.warnings.append(f"{where}: check {check.check_name} failed. {detail}".strip())
-    described = outcome.metadata.get("stations", {})
-    if result.success and described.get("not_described"):
+            result.warnings.append(f"{where}: check {check.check_name} failed. {detail}".strip())
+    described = result.metadata.get("stations", {})
+    if executed.success and described.get("not_described"):
         count, example = described["not_described"], described["failures"][0]
-        outcome.warnings.append(f"stations: {count} could not be described. {example}")
-    if not result.success and not outcome.failures:
-        outcome.failures.append("a blocking check failed")
-    return outcome
+        result.warnings.append(f"stations: {count} could not be described. {example}")
+    if not executed.success and not result.failures:
+        result.failures.append("a blocking check failed")
+    return result

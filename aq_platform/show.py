@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -16,7 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from aq_platform.runs import Outcome
+from aq_platform.console import plain
+from aq_platform.runs import RunResult
 from aq_resources.progress import listening
 
 _STEPS = {
@@ -56,31 +56,37 @@ def bars(console: Console, network: str) -> Iterator[Callable[[str, str], None]]
             yield begin
 
 
-def print_outcome(outcome: Outcome, out: Console, err: Console) -> None:
-    """Summary of one run; failures and warnings go to standard error."""
-    mark = "[green]✓[/]" if outcome.success else "[red]✗[/]"
-    network, _, job = outcome.job.rpartition("_")
-    counted = escape(", ".join(_counts(outcome)))
+def print_result(result: RunResult, out: Console, err: Console) -> None:
+    """Print the summary of one run.
+
+    Args:
+        result: What the run did.
+        out: Standard output, for the counts.
+        err: Standard error, for failures and warnings.
+    """
+    mark = "[green]✓[/]" if result.success else "[red]✗[/]"
+    network, _, job = result.job.rpartition("_")
+    counted = plain(", ".join(_counts(result)))
     out.print(
         f"{mark} {network}: {_STEPS.get(job, job)}{': ' if counted else ''}{counted}",
         highlight=False,
     )
-    for failure in _in_one_line(outcome.failures):
-        err.print(f"  [red]{escape(failure)}[/]", highlight=False, soft_wrap=True)
-    for warning in outcome.warnings:
-        err.print(f"  [yellow]{escape(warning)}[/]", highlight=False, soft_wrap=True)
+    for failure in _in_one_line(result.failures):
+        err.print(f"  [red]{plain(failure)}[/]", highlight=False, soft_wrap=True)
+    for warning in result.warnings:
+        err.print(f"  [yellow]{plain(warning)}[/]", highlight=False, soft_wrap=True)
 
 
 def _in_one_line(failures: list[str]) -> Iterator[str]:
-    """The first failure: the steps that fail beside it mostly met the same trouble."""
+    """The first failure: the steps that fail beside it mostly have the same cause."""
     distinct = list(dict.fromkeys(failures))
     if distinct:
         others = f" (and {len(distinct) - 1} more in the run's page)" if len(distinct) > 1 else ""
         yield f"{distinct[0]}{others}"
 
 
-def _counts(outcome: Outcome) -> Iterator[str]:
-    seen = outcome.metadata
+def _counts(result: RunResult) -> Iterator[str]:
+    seen = result.metadata
     if "stations" in seen:
         yield f"{seen['stations'].get('stations', 0)} stations"
     if "raw_pulls" in seen:

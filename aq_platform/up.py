@@ -6,26 +6,28 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 import yaml
 from rich.console import Console
 
+from aq_platform import child
 from aq_platform.instance import open_instance, prepare_home, set_pool_limits
-from aq_resources.failures import SettingsError
+from aq_platform.up_lock import only_one
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.network_settings import networks_path
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 
 _STOP_SECONDS = 20.0
-_READY_SECONDS = 120.0
+# On a machine with much else to do a code server takes minutes.
+_CODE_SECONDS = 600.0
 _LOCATION = "air_quality"
 _MODULE = "aq_platform.definitions"
 _SOCKET = "code.sock"
@@ -34,17 +36,39 @@ Children = dict[str, subprocess.Popen[bytes]]
 
 
 def serve_platform(
-    platform: Platform, host: str, port: int, console: Console, read_only_port: int | None = None
+    services: Services, host: str, port: int, console: Console, read_only_port: int | None = None
 ) -> int:
-    """Run the children until one ends or a signal comes; returns the exit code."""
+    """Run the servers until one ends or a signal comes.
+
+    Args:
+        services: Settings and networks.
+        host: Address that the UI listens on.
+        port: Its port.
+        console: Where the addresses are printed.
+        read_only_port: Port of a second UI in which nothing can be changed; None for no such UI.
+
+    Returns:
+        The exit code: 0 after a signal, 1 where a server ended by itself.
+
+    Raises:
+        SettingsError: another `aq up` runs on this home, a port is taken, or both are the same.
+    """
+    with only_one(services.settings.home, f"http://{host}:{port}"):
+        return _serve_alone(services, host, port, console, read_only_port)
+
+
+def _serve_alone(
+    services: Services, host: str, port: int, console: Console, read_only_port: int | None
+) -> int:
     _refuse_taken_port(host, port, "--port")
     if read_only_port == port:
         raise SettingsError("--read-only-port must differ from --port: they are two servers.")
     if read_only_port is not None:
         _refuse_taken_port(host, read_only_port, "--read-only-port")
-    home = prepare_home(platform.settings)
-    with open_instance(platform.settings) as instance:
-        set_pool_limits(instance, platform.networks.values())
+    home = prepare_home(services.settings)
+    with open_instance(services.settings) as instance:
+        set_pool_limits(instance, services.networks.values())
+    _prepare_warehouse(services, console)
     stop = threading.Event()
     # Sockets allow short paths only, which AQ_HOME need not be.
     with tempfile.TemporaryDirectory(prefix="aq-") as folder, _on_signal(stop):
@@ -55,11 +79,8 @@ def serve_platform(
             if read_only_port is not None:
                 console.print(f"For looking only: http://{host}:{read_only_port}")
             for name, command in _commands(Path(folder), host, port, read_only_port).items():
-                children[name] = subprocess.Popen(
-                    [sys.executable, "-m", *command, "--log-level", "warning"],
-                    env=_environment(platform, home, url),
-                    # Their own group: Ctrl-C reaches this process alone, which stops them in order.
-                    start_new_session=True,
+                children[name] = child.start(
+                    [*command, "--log-level", "warning"], _environment(services, home, url)
                 )
                 if name == "code server":
                     _await_code(Path(folder) / _SOCKET, children[name], stop)
@@ -68,6 +89,16 @@ def serve_platform(
         finally:
             stop.set()
             _stop(children)
+
+
+def _prepare_warehouse(services: Services, console: Console) -> None:
+    """Let every table exist before someone asks; the UI starts without, and runs try again."""
+    try:
+        services.warehouse.prepare()
+    except (TransientFailure, PermanentFailure) as failure:
+        console.print(f"The warehouse is not ready: {failure.message}", markup=False)
+    finally:
+        services.warehouse.close()
 
 
 def _refuse_taken_port(host: str, port: int, option: str) -> None:
@@ -92,7 +123,7 @@ def _commands(
     server = {"socket": address, "location_name": _LOCATION}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     code = ["code-server", "start", "-s", address, "-m", _MODULE, "--location-name", _LOCATION]
-    webserver = ["dagster_webserver", "-h", host, "-w", str(workspace), "-p"]
+    webserver = ["aq_platform.webserver", "-h", host, "-w", str(workspace), "-p"]
     commands = {
         "code server": ["dagster", *code, "--use-python-environment-entry-point"],
         "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
@@ -103,9 +134,9 @@ def _commands(
     return commands
 
 
-def _environment(platform: Platform, home: Path, url: str) -> dict[str, str]:
+def _environment(services: Services, home: Path, url: str) -> dict[str, str]:
     """This process's, with paths that hold in any working folder and the UI's address."""
-    settings = platform.settings
+    settings = services.settings
     return {
         **os.environ,
         "DAGSTER_HOME": str(home),
@@ -130,30 +161,29 @@ def _on_signal(stop: threading.Event) -> Iterator[None]:
 
 def _watch(children: Children, stop: threading.Event, console: Console) -> int:
     while not stop.wait(0.5):
-        for name, child in children.items():
-            if child.poll() is not None:
-                console.print(f"[red]The {name} ended by itself (exit {child.returncode}).[/]")
+        for name, process in children.items():
+            if process.poll() is not None:
+                console.print(f"[red]The {name} ended by itself (exit {process.returncode}).[/]")
                 return 1
     return 0
 
 
 def _stop(children: Children) -> None:
-    for child in reversed(children.values()):
-        child.terminate()
+    for process in reversed(children.values()):
+        process.terminate()
     deadline = time.monotonic() + _STOP_SECONDS
-    for child in children.values():
-        try:
-            child.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+    for process in children.values():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.1, deadline - time.monotonic()))
+        child.end_group(process)
+        process.wait()
 
 
 def _await_code(address: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    """Wait until the code server listens: the others complain at length where it does not."""
+    """Wait until the code server listens: the others log long errors where it does not."""
     import grpc
 
-    deadline = time.monotonic() + _READY_SECONDS
+    deadline = time.monotonic() + _CODE_SECONDS
     with grpc.insecure_channel(f"unix:{address}") as channel:
         ready = grpc.channel_ready_future(channel)
         while time.monotonic() < deadline and server.poll() is None and not stop.is_set():
@@ -167,10 +197,9 @@ def _await_code(address: Path, server: subprocess.Popen[bytes], stop: threading.
 
 def _announce_when_ready(url: str, console: Console, stop: threading.Event) -> None:
     def wait() -> None:
-        deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline and not stop.wait(0.5):
+        while not stop.wait(0.5):
             try:
-                with urllib.request.urlopen(f"{url}/server_info", timeout=2):  # noqa: S310
+                with urllib.request.urlopen(f"{url}/server_info", timeout=30):  # noqa: S310
                     console.print(f"[green]Ready:[/] {url}  (Ctrl-C stops it)")
                     return
             except OSError:

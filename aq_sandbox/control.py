@@ -26,7 +26,7 @@ class _ClockSetting(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def control_routes(sandbox: Sandbox) -> Mount:
-    """Routes of the control switch, under ``/_sandbox/``."""
+    """Routes of the control switch, under `/_sandbox/`."""
     desk = _Control(sandbox)
     app = Starlette(
         routes=[

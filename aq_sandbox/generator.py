@@ -88,10 +88,18 @@ def _site(station_id: str, seed: int) -> _Site:
 def station_hours(
     station_id: str, start: datetime, end: datetime, seed: int, now: datetime | None = None
 ) -> Readings:
-    """The readings of the hours that begin in [start, end), as published at `now`.
+    """The readings of the hours that begin in `[start, end)`, as published at `now`.
 
-    Without `now` every hour is final. With it, hours that have not begun are absent, the hour in
-    progress is partial, and some of the last 72 hours hold a provisional value.
+    Args:
+        station_id: any id; it decides the place, the faults and the readings.
+        start: first moment, UTC.
+        end: first moment after the last hour, UTC.
+        seed: another one gives other readings.
+        now: hours that have not begun by then are absent, the hour in progress is partial, and
+            some of the last 72 hours hold a provisional value. Without it every hour is final.
+
+    Returns:
+        One entry an hour that has a reading.
     """
     first, last = ceil(_epoch_hours(start)), ceil(_epoch_hours(end))
     age_zero = None if now is None else _epoch_hours(now)

@@ -53,10 +53,18 @@ def normal(source: int, index: Ints) -> Floats:
 
 
 def smooth(source: int, hours: Ints, period: float) -> Floats:
-    """Value noise: a curve of mean 0 and variance 1 that changes over about `period` hours.
+    """Value noise: a curve of mean 0 and variance 1.
 
-    `hours` must be ascending. Between two lattice points the curve is their smooth mix, scaled so
-    that its variance is 1 everywhere.
+    Between two lattice points the curve is their smooth mix, scaled so that its variance is 1
+    everywhere.
+
+    Args:
+        source: another one gives another curve.
+        hours: hours since the epoch, ascending, shape (n,).
+        period: hours over about which the curve changes.
+
+    Returns:
+        The curve at the hours, shape (n,).
     """
     position = hours / period + (source & 0xFFFF) / 0x10000
     cell = np.floor(position)
@@ -72,7 +80,16 @@ def smooth(source: int, hours: Ints, period: float) -> Floats:
 
 
 def layered(source: int, hours: Ints, layers: Mapping[float, float]) -> Floats:
-    """A sum of smooth curves, `layers` being {period in hours: weight}."""
+    """A weighted sum of smooth curves.
+
+    Args:
+        source: another one gives other curves.
+        hours: hours since the epoch, ascending, shape (n,).
+        layers: weight by period in hours.
+
+    Returns:
+        The sum at the hours, shape (n,).
+    """
     total = np.zeros(hours.size)
     for number, (period, weight) in enumerate(layers.items(), start=1):
         total += weight * smooth((source + number * _GOLDEN) & _MASK, hours, period)

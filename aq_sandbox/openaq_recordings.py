@@ -1,7 +1,7 @@
 """Recorded bodies of OpenAQ, served row by row as they were recorded.
 
-A folder's ``*.json`` files are told apart by what is in them: locations, or a sensor's readings in
-a file ``sensor_<id>….json``, where a file whose name sorts later wins. ``*.csv`` and ``*.csv.gz``
+A folder's `*.json` files are known by what is in them: locations, or a sensor's readings in
+a file `sensor_<id>….json`, where a file whose name sorts later wins. `*.csv` and `*.csv.gz`
 files in and below it that begin as the archive's do are its files, whatever they are called.
 """
 
@@ -66,7 +66,16 @@ class Recordings:
         )
 
     def hours(self, sensor: int, start: datetime, end: datetime) -> list[msgspec.Raw]:
-        """Rows that end in ``(start, end]``; a sensor without a recording has none."""
+        """Rows that end in `(start, end]`.
+
+        Args:
+            sensor: its id; one without a recording has no rows.
+            start: UTC, excluded.
+            end: UTC, included.
+
+        Returns:
+            The recorded rows as they came, by time.
+        """
         return [
             raw
             for reading, raw in self.rows.get(sensor, ())
@@ -74,7 +83,7 @@ class Recordings:
         ]
 
     def newest(self, location: dict[str, Any], now: datetime) -> Iterator[dict[str, Any]]:
-        """Each sensor's newest value by then, as ``latest`` has it."""
+        """Each sensor's newest value by then, as `latest` has it."""
         for sensor in location["sensors"]:
             ended = [
                 reading
@@ -107,7 +116,7 @@ class Recordings:
         return [found[number] for number in sorted(found)]
 
     def file(self, location: int, day: str) -> bytes | None:
-        """The archive's file of a local day (``YYYYMMDD``)."""
+        """The archive's file of a local day (`YYYYMMDD`)."""
         return self.files.get((location, day))
 
 

@@ -42,7 +42,7 @@ class Recording:
 
 
 def folder_of(replay: Path, network: str) -> Path:
-    """Where a network's recordings lie: in its own folder below ``replay``, or in that itself."""
+    """Where a network's recordings lie: in its own folder below `replay`, or in that itself."""
     own = replay / network
     return own if own.is_dir() else replay
 

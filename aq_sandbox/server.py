@@ -5,6 +5,7 @@ Each network is a module of `aq_sandbox.networks` and keeps its natural paths.
 
 import logging
 import pkgutil
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -134,13 +135,18 @@ def _listen(host: str, port: int) -> tuple[socket.socket, str]:
 def serve(
     config: SandboxConfig, host: str, port: int, on_ready: Callable[[str, dict[str, str]], None]
 ) -> None:
-    """Run until interrupted; port 0 takes a free one.
+    """Run until interrupted.
 
-    `on_ready` gets the base address and the settings that point the platform there.
+    Args:
+        config: what the networks are to serve.
+        host: address to listen on.
+        port: 0 takes a free one.
+        on_ready: gets the base address and the settings that point the platform there.
     """
     listener, url = _listen(host, port)
     app = create_app(config)
-    # uvicorn stops in good order, then raises the interrupt again.
+    # uvicorn stops in good order, then raises the signal again: either one is an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, suppress(KeyboardInterrupt):
         _Server(app, lambda: on_ready(url, environment(url, app.state.sandbox))).run([listener])
 
@@ -185,7 +191,19 @@ class RunningSandbox:
 def running_sandbox(
     config: SandboxConfig, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[RunningSandbox]:
-    """A sandbox in a thread, from the moment it answers until the block ends."""
+    """A sandbox in a thread, from the moment it answers until the block ends.
+
+    Args:
+        config: what the networks are to serve.
+        host: address to listen on.
+        port: 0 takes a free one.
+
+    Yields:
+        The sandbox, with its address and the settings that point the platform there.
+
+    Raises:
+        RuntimeError: the server ended before it answered.
+    """
     app = create_app(config)
     listener, url = _listen(host, port)
     ready = threading.Event()

@@ -1,4 +1,5 @@
-"""When things run: sensors, schedules and automation, each a thin shell over a pure decision.
+"""When things run: sensors, schedules, automation and alerts, each a thin shell over a decision.
 
-None yet: runs are started from the UI and the `aq` command.
+A decision is a pure function: the cursor and what was found come in, the new cursor and the runs to
+request go out.
 """

@@ -7,9 +7,9 @@ from datetime import timedelta
 import dagster as dg
 
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 from aq_sensors.late_data import reach
-from aq_sensors.shell import switched_on
+from aq_sensors.switches import sensor_status
 
 TICK_SECONDS = 30
 
@@ -26,9 +26,9 @@ def look_back(revisit_days: tuple[int, ...]) -> timedelta:
 def daily_condition(
     network: str, revisit_days: tuple[int, ...]
 ) -> dg.AutomationCondition[dg.AssetKey]:
-    """Hourly readings of a day within reach were written, and nobody is writing them now.
+    """Hourly readings of a day within reach were written, and no run is writing them now.
 
-    ``eager()`` would look at the newest day alone, and wait for days that do not exist. What counts
+    `eager()` would look at the newest day alone, and wait for days that do not exist. What counts
     is a request since the change, not a materialization: one that was under way at the change may
     have read what was there before.
     """
@@ -47,14 +47,14 @@ def daily_condition(
 
 
 def build_automation(
-    platform: Platform, config: NetworkConfig
+    services: Services, config: NetworkConfig
 ) -> dg.AutomationConditionSensorDefinition:
     """The sensor that evaluates a network's condition."""
     return dg.AutomationConditionSensorDefinition(
         f"{config.name}_daily_averages",
         target=dg.AssetSelection.assets([config.name, "daily_averages"]),
         minimum_interval_seconds=TICK_SECONDS,
-        default_status=switched_on(platform),
+        default_status=sensor_status(services),
         description="Changed hourly readings are averaged again, up to weeks later.",
         run_tags={"network": config.name},
     )

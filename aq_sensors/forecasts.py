@@ -1,4 +1,4 @@
-"""``<network>_forecasts``: new hourly readings are followed by the forecast of the next hours."""
+"""`<network>_forecasts`: new hourly readings are followed by the forecast of the next hours."""
 
 from __future__ import annotations
 
@@ -12,19 +12,13 @@ from aq_assets.freshness import newest_hour
 from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 from aq_science.windows import HOUR
-from aq_sensors.asks import Ask, FollowUp, Instant, follow_up
-from aq_sensors.shell import (
-    Jobs,
-    materialized,
-    outcomes,
-    read_cursor,
-    requested,
-    run_status,
-    switched_on,
-    within,
-)
+from aq_sensors.cursors import Instant, read_cursor
+from aq_sensors.instance_queries import newest_materialization, run_outcomes, run_status
+from aq_sensors.requests import Jobs, Reconciled, RequestedRun, reconcile, sensor_result
+from aq_sensors.switches import sensor_status
+from aq_sensors.time_limit import within
 
 TICK_SECONDS = 10
 READ_SECONDS = 15.0
@@ -32,76 +26,94 @@ READ_SECONDS = 15.0
 LONGEST = 48 * HOUR
 
 
-class Place(msgspec.Struct, frozen=True):
-    """The cursor: what was last seen of the readings, and the last issue time asked for."""
+class ForecastsCursor(msgspec.Struct, frozen=True, rename={"pending": "asks"}):
+    """What was last seen of the readings, and the last issue time requested."""
 
     storage_id: int = 0
     issued_for: Instant | None = None
     model_day: date | None = None
-    asks: tuple[Ask, ...] = ()
+    pending: tuple[RequestedRun, ...] = ()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The new place, what to request, and why there is nothing where there is nothing."""
+    """The new cursor, the runs to request, and the reason where there are none."""
 
-    place: Place
-    asks: tuple[Ask, ...] = ()
+    cursor: ForecastsCursor
+    runs: tuple[RequestedRun, ...] = ()
     reason: str = ""
 
 
 def decide_forecasts(
-    place: Place, network: str, newest: datetime | None, earlier: FollowUp
+    cursor: ForecastsCursor, network: str, newest: datetime | None, earlier: Reconciled
 ) -> Decision:
-    """What to request once the readings reach the hour ``newest``.
+    """What to request once the readings reach the hour `newest`.
 
     The newest issue time comes first and alone, so that it is on time; those that passed unseen
-    follow in one run. The first issue time of a day also asks for the day's models.
+    follow in one run. The first issue time of a day also requests the day's models.
+
+    Args:
+        cursor: The cursor of the last tick.
+        network: The network's name.
+        newest: UTC start of the newest hour with a reading; None where there is none.
+        earlier: What to do about the runs requested before.
+
+    Returns:
+        The new cursor and the runs to request.
     """
-    place = msgspec.structs.replace(place, asks=earlier.open)
+    cursor = msgspec.structs.replace(cursor, pending=earlier.pending)
     if newest is None:
-        return Decision(place, earlier.again, "There are no readings yet.")
+        return Decision(cursor, earlier.due, "There are no readings yet.")
     issue_time = newest + HOUR
-    if place.issued_for is not None and issue_time <= place.issued_for:
+    if cursor.issued_for is not None and issue_time <= cursor.issued_for:
         return Decision(
-            place,
-            earlier.again,
-            f"The readings reach {newest:%H:%M}Z, and its forecast was asked for.",
+            cursor,
+            earlier.due,
+            f"The readings reach {newest:%H:%M}Z, and its forecast was requested.",
         )
-    asks = [_ask(network, issue_time, issue_time)]
-    if place.issued_for is not None:
-        unseen = max(place.issued_for + HOUR, issue_time - LONGEST)
+    runs = [_forecast_run(network, issue_time, issue_time)]
+    if cursor.issued_for is not None:
+        unseen = max(cursor.issued_for + HOUR, issue_time - LONGEST)
         if unseen < issue_time:
-            asks.append(_ask(network, unseen, issue_time - HOUR))
-    if place.model_day is None or place.model_day < issue_time.date():
+            runs.append(_forecast_run(network, unseen, issue_time - HOUR))
+    if cursor.model_day is None or cursor.model_day < issue_time.date():
         day = issue_time.date().isoformat()
-        asks.append(Ask(f"{network}_models", day, day, "daily"))
-    place = msgspec.structs.replace(
-        place,
+        runs.append(RequestedRun(f"{network}_models", day, day, "daily"))
+    cursor = msgspec.structs.replace(
+        cursor,
         issued_for=issue_time,
         model_day=issue_time.date(),
-        asks=(*earlier.open, *asks),
+        pending=(*earlier.pending, *runs),
     )
-    return Decision(place, (*earlier.again, *asks))
+    return Decision(cursor, (*earlier.due, *runs))
 
 
-def _ask(network: str, first: datetime, last: datetime) -> Ask:
-    return Ask(
+def _forecast_run(network: str, first: datetime, last: datetime) -> RequestedRun:
+    return RequestedRun(
         f"{network}_forecast", first.strftime(HOUR_KEY), last.strftime(HOUR_KEY), "new_readings"
     )
 
 
 def build_forecasts_sensor(
-    platform: Platform, config: NetworkConfig, jobs: Jobs
+    services: Services, config: NetworkConfig, jobs: Jobs
 ) -> dg.SensorDefinition:
-    """The sensor of one network."""
+    """The sensor of one network.
+
+    Args:
+        services: Stores, settings and clock.
+        config: The network's entry in networks.yaml.
+        jobs: The jobs of all networks, by name.
+
+    Returns:
+        The sensor `<network>_forecasts`.
+    """
     readings = dg.AssetKey([config.name, "hourly_readings"])
 
     @dg.sensor(
         name=f"{config.name}_forecasts",
         jobs=[jobs[f"{config.name}_{job}"] for job in ("forecast", "models")],
         minimum_interval_seconds=TICK_SECONDS,
-        default_status=switched_on(platform),
+        default_status=sensor_status(services),
         description=(
             f"New hourly readings of {network_title(config.name)} are followed by the forecast of "
             "the next hours; the first of a day also by the day's models."
@@ -109,22 +121,23 @@ def build_forecasts_sensor(
         tags={"network": config.name},
     )
     def forecasts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        place = read_cursor(context.cursor, Place)
-        earlier = follow_up(place.asks, outcomes(context.instance, place.asks), platform.now())
-        seen, run_id = materialized(context.instance, readings)
-        wait = "No new hourly readings." if seen <= place.storage_id else ""
+        cursor = read_cursor(context.cursor, ForecastsCursor)
+        outcomes = run_outcomes(context.instance, cursor.pending)
+        earlier = reconcile(cursor.pending, outcomes, services.now())
+        seen, run_id = newest_materialization(context.instance, readings)
+        wait = "No new hourly readings." if seen <= cursor.storage_id else ""
         status = None if wait else run_status(context.instance, run_id)
         if status not in (None, dg.DagsterRunStatus.SUCCESS):
             # Its blocking checks may still refuse the rows, or have refused them.
             wait = f"The run that brought the newest hourly readings: {status.value.lower()}."
         if wait:
-            place = msgspec.structs.replace(place, asks=earlier.open)
-            decision = Decision(place, earlier.again, wait)
+            cursor = msgspec.structs.replace(cursor, pending=earlier.pending)
+            decision = Decision(cursor, earlier.due, wait)
         else:
-            files = platform.files.day_files(config.name, "hourly_readings")
+            files = services.files.day_files(config.name, "hourly_readings")
             newest = within(READ_SECONDS, lambda: newest_hour(files, files.days()))
-            place = msgspec.structs.replace(place, storage_id=seen)
-            decision = decide_forecasts(place, config.name, newest, earlier)
-        return requested(decision.asks, config.name, decision.place, decision.reason)
+            cursor = msgspec.structs.replace(cursor, storage_id=seen)
+            decision = decide_forecasts(cursor, config.name, newest, earlier)
+        return sensor_result(decision.runs, config.name, decision.cursor, decision.reason)
 
     return forecasts

@@ -1,163 +1,204 @@
-"""``late_data``: days that are missing, failed or due for another look are brought in again."""
+"""`late_data`: days that are missing, failed or due for another look are pulled again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import enum
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import msgspec
 
-from aq_assets.raw_pulls import PULLED_AT, UNANSWERED
-from aq_assets.run_partitions import partition_window
-from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 from aq_science.windows import DAY, midnight
-from aq_sensors.asks import Ask, Instant
-from aq_sensors.incidents import GivenUp
-from aq_sensors.shell import (
-    UNFINISHED,
-    Jobs,
-    Priority,
-    read_cursor,
-    run_request,
-    switched_on,
-    write_cursor,
-)
+from aq_sensors.alerts.evidence import AbandonedDay
+from aq_sensors.cursors import Instant, read_cursor, write_cursor
+from aq_sensors.day_states import DayState, busy_days, day_states
+from aq_sensors.instance_queries import UNFINISHED
+from aq_sensors.requests import Jobs, Priority, RequestedRun, run_request
+from aq_sensors.switches import sensor_status
 
 NAME = "late_data"
 TICK_SECONDS = 60
-# After each time a day was asked for: a bad moment passes soon, an outage within hours.
+# After each time a day was requested: a bad moment passes soon, an outage within hours.
 WAITS = (timedelta(minutes=10), timedelta(hours=6), timedelta(minutes=10))
 ATTEMPTS = len(WAITS)
-# Days are looked after for a week longer than the last visit falls due: the platform or the network
+# Days are looked at for a week longer than the last visit falls due: the platform or the network
 # may be down on that very day.
 GRACE_DAYS = 7
 # The averages follow the readings within a minute or so; later than this their run has failed.
 AVERAGES_WITHIN = timedelta(hours=1)
-MISSING, FAILED, UNANSWERED_REASON = "missing", "failed", "unanswered"
-NOT_AVERAGED = "not_averaged"
+
+
+class Kind(enum.StrEnum):
+    """What is wrong with a day."""
+
+    MISSING = "missing"
+    FAILED = "failed"
+    REVISIT = "revisit"
+    UNANSWERED = "unanswered"
+    NOT_AVERAGED = "not_averaged"
 
 
 @dataclass(frozen=True)
-class DayState:
-    """What is known of a day: when it was last pulled, and how far that has come."""
+class Reason:
+    """Why a day is pulled again; a revisit also says how many days after the day's end it is due.
 
-    pulled_at: datetime | None = None
-    unanswered: int = 0
-    cleaned: bool = False
-    averaged: bool = True
-    # Storage id of the last pull: another pull makes the next request another one.
-    version: int = 0
+    Each revisit is a reason of its own: a day that was abandoned at one gets its attempts at the
+    next.
+    """
+
+    kind: Kind
+    after_days: int | None = None
+
+    def __str__(self) -> str:
+        """As the cursor and the run keys have it."""
+        return self.kind if self.after_days is None else f"{self.kind}_{self.after_days}"
 
 
-class Tried(msgspec.Struct, frozen=True):
-    """How often a day was asked for, for one reason, and when last."""
+class Attempt(msgspec.Struct, frozen=True):
+    """How often a day was requested, for one reason, and when last."""
 
     reason: str
     times: int
     at: Instant
 
 
-class Late(msgspec.Struct, frozen=True):
+class BackfillState(msgspec.Struct, frozen=True, rename={"attempts": "tried"}):
     """One network's part of the cursor, by ISO day."""
 
-    tried: dict[str, Tried] = {}
+    attempts: dict[str, Attempt] = {}
 
     @property
-    def given_up(self) -> dict[str, str]:
-        """Days that were asked for as often as is sensible, with the reason."""
-        return {day: one.reason for day, one in self.tried.items() if one.times > ATTEMPTS}
+    def abandoned(self) -> dict[str, str]:
+        """Days that were requested as often as is sensible, with the reason."""
+        return {day: one.reason for day, one in self.attempts.items() if one.times > ATTEMPTS}
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """Consecutive days to pull in one run, both included."""
+
+    first: date
+    last: date
+    reason: Reason
 
 
 def reach(revisit_days: tuple[int, ...]) -> int:
-    """How many days back days are looked after."""
+    """How many days back days are looked at."""
     return max(revisit_days, default=0) + 1 + GRACE_DAYS
 
 
-def wanted(day: date, state: DayState, now: datetime, revisit_days: tuple[int, ...]) -> str:
-    """Why the day should be pulled again; empty where it should not."""
+def repull_reason(
+    day: date, state: DayState, now: datetime, revisit_days: tuple[int, ...]
+) -> Reason | None:
+    """Why the day should be pulled again.
+
+    Args:
+        day: A UTC day that is over.
+        state: What is known of it.
+        now: The time of this tick, UTC.
+        revisit_days: Days after its end at which a day is pulled again.
+
+    Returns:
+        The first reason that holds; None where the day is as it should be.
+    """
     ended = midnight(day) + DAY
     # A day that was last pulled before its end lacks hours; `new_readings` is first to see to it.
     if state.pulled_at is None or state.pulled_at < ended <= now - DAY:
-        return MISSING
+        return Reason(Kind.MISSING)
     if not state.cleaned:
-        return FAILED
+        return Reason(Kind.FAILED)
     # Before the stations that do not answer: one that is down for weeks keeps no other from theirs.
     due = [n for n in revisit_days if state.pulled_at < ended + n * DAY <= now]
     if due:
-        return f"revisit_{max(due)}"
+        return Reason(Kind.REVISIT, max(due))
     if state.unanswered:
-        return UNANSWERED_REASON
-    return "" if state.averaged or now < state.pulled_at + AVERAGES_WITHIN else NOT_AVERAGED
+        return Reason(Kind.UNANSWERED)
+    if not state.averaged and now >= state.pulled_at + AVERAGES_WITHIN:
+        return Reason(Kind.NOT_AVERAGED)
+    return None
 
 
 def decide_late_data(
-    late: Late,
+    before: BackfillState,
     days: Mapping[date, DayState],
     busy: frozenset[date],
     now: datetime,
     *,
     revisit_days: tuple[int, ...],
     limit: int,
-) -> tuple[Late, list[tuple[date, date, str]]]:
-    """The new state, and the ranges to pull with their reason: at most ``limit`` days.
+) -> tuple[BackfillState, list[DayRange]]:
+    """Which days of a network to pull again.
 
-    Oldest first; consecutive days with one reason go together. A day asked for in vain is asked
-    for again after ten minutes and after six hours, alone, so that it cannot sink others; after the
-    third time it is given up until another reason comes up or somebody pulls it. ``busy`` days are
-    being worked on.
+    Oldest first; consecutive days with one reason go together. A day requested in vain is
+    requested again after ten minutes and after six hours, alone, so that it cannot make
+    others fail; after the third time it is abandoned until another reason comes up or it is pulled.
+
+    Args:
+        before: The network's state after the last tick.
+        days: What is known of each finished day, by UTC date.
+        busy: Days that unfinished runs work on.
+        now: The time of this tick, UTC.
+        revisit_days: Days after its end at which a day is pulled again.
+        limit: The most days of one tick.
+
+    Returns:
+        The new state, and the ranges to pull.
     """
-    tried: dict[str, Tried] = {}
-    chosen: list[tuple[date, str, int]] = []
+    attempts: dict[str, Attempt] = {}
+    chosen: list[tuple[date, Reason, int]] = []
     for day in sorted(days):
-        reason = wanted(day, days[day], now, revisit_days)
-        if not reason:
+        reason = repull_reason(day, days[day], now, revisit_days)
+        if reason is None:
             continue
-        before = late.tried.get(day.isoformat())
-        if before is not None and before.reason != reason:
-            before = None
-        if before is not None:
-            tried[day.isoformat()] = before
-        times = before.times if before else 0
-        if day in busy or times > ATTEMPTS:
+        last = before.attempts.get(day.isoformat())
+        if last is not None and last.reason != str(reason):
+            last = None
+        if last is not None:
+            attempts[day.isoformat()] = last
+        if day in busy or not _is_due(last, now):
             continue
-        # A clock that was set back makes nobody wait longer.
-        if before is not None and before.at <= now < before.at + WAITS[times - 1]:
-            continue
-        if times == ATTEMPTS:
-            # Its last chance has passed as well: from now on it is reported.
-            tried[day.isoformat()] = Tried(reason, times + 1, now)
-        elif len(chosen) < limit:
-            tried[day.isoformat()] = Tried(reason, times + 1, now)
+        times = last.times if last else 0
+        if times < ATTEMPTS:
+            if len(chosen) == limit:
+                continue
             chosen.append((day, reason, times))
-    return Late(tried), _ranges(chosen)
+        # Where its last chance has passed as well, it counts as abandoned from now on.
+        attempts[day.isoformat()] = Attempt(str(reason), times + 1, now)
+    return BackfillState(attempts), _ranges(chosen)
 
 
-def _ranges(chosen: Iterable[tuple[date, str, int]]) -> list[tuple[date, date, str]]:
-    ranges: list[tuple[date, date, str]] = []
+def _is_due(last: Attempt | None, now: datetime) -> bool:
+    if last is None:
+        return True
+    # A clock that was set back makes no day wait longer.
+    return last.times <= ATTEMPTS and not last.at <= now < last.at + WAITS[last.times - 1]
+
+
+def _ranges(chosen: Iterable[tuple[date, Reason, int]]) -> list[DayRange]:
+    ranges: list[DayRange] = []
     alone = True
     for day, reason, times in chosen:
-        if ranges and not times and not alone:
-            first, last, why = ranges[-1]
-            if last + DAY == day and why == reason:
-                ranges[-1] = (first, day, reason)
-                continue
-        ranges.append((day, day, reason))
+        newest = ranges[-1] if ranges and not times and not alone else None
+        if newest is not None and newest.last + DAY == day and newest.reason == reason:
+            ranges[-1] = DayRange(newest.first, day, reason)
+            continue
+        ranges.append(DayRange(day, day, reason))
         alone = times > 0
     return ranges
 
 
-def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
+def build_late_data(services: Services, jobs: Jobs) -> dg.SensorDefinition:
     """One sensor for every network: it asks Dagster's records alone."""
-    settings = platform.settings
+    settings = services.settings
 
     @dg.sensor(
         name=NAME,
-        jobs=[jobs[f"{name}_{job}"] for name in platform.networks for job in ("readings", "daily")],
+        jobs=[jobs[f"{name}_{job}"] for name in services.networks for job in ("readings", "daily")],
         minimum_interval_seconds=TICK_SECONDS,
-        default_status=switched_on(platform),
+        default_status=sensor_status(services),
         description=(
             "Days of the last weeks that are missing, failed or due for another look "
             f"({', '.join(map(str, settings.revisit_days))} days after they ended) are pulled "
@@ -165,29 +206,24 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
         ),
     )
     def late_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        now = platform.now()
-        places = read_cursor(context.cursor, dict[str, Late])
+        now = services.now()
+        before = read_cursor(context.cursor, dict[str, BackfillState])
         unfinished = context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
         requests: list[dg.RunRequest] = []
-        after: dict[str, Late] = {}
-        for name, config in platform.networks.items():
-            days = day_states(context.instance, config, now, settings.revisit_days)
-            late, ranges = decide_late_data(
-                places.get(name, Late()),
+        after: dict[str, BackfillState] = {}
+        for name, config in services.networks.items():
+            days = day_states(context.instance, config, now, reach(settings.revisit_days))
+            after[name], ranges = decide_late_data(
+                before.get(name, BackfillState()),
                 days,
                 busy_days(unfinished, name),
                 now,
                 revisit_days=settings.revisit_days,
                 limit=settings.late_days_per_tick,
             )
-            after[name] = late
-            for first, last, reason in ranges:
-                times = late.tried[first.isoformat()].times
-                newest = max(state.version for state in days.values())
-                version = f"late_data-{reason}-{newest}-{times}"
-                job = f"{name}_{'daily' if reason == NOT_AVERAGED else 'readings'}"
-                ask = Ask(job, first.isoformat(), last.isoformat(), version)
-                requests.append(run_request(ask, name, Priority.LATE))
+            newest = max((state.version for state in days.values()), default=0)
+            runs = _runs(name, ranges, after[name], newest)
+            requests += [run_request(run, name, Priority.LATE) for run in runs]
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else _idle(after),
@@ -197,89 +233,36 @@ def build_late_data(platform: Platform, jobs: Jobs) -> dg.SensorDefinition:
     return late_data
 
 
-def given_up_days(context: dg.SensorEvaluationContext) -> list[GivenUp] | None:
+def _runs(
+    network: str, ranges: Iterable[DayRange], state: BackfillState, newest_pull: int
+) -> Iterator[RequestedRun]:
+    """A run a range; its version makes a request after another pull another one."""
+    for days in ranges:
+        times = state.attempts[days.first.isoformat()].times
+        job = "daily" if days.reason.kind is Kind.NOT_AVERAGED else "readings"
+        yield RequestedRun(
+            f"{network}_{job}",
+            days.first.isoformat(),
+            days.last.isoformat(),
+            f"{NAME}-{days.reason}-{newest_pull}-{times}",
+        )
+
+
+def _idle(states: Mapping[str, BackfillState]) -> str:
+    waiting = sum(len(state.attempts) - len(state.abandoned) for state in states.values())
+    abandoned = [f"{name} {day}" for name, state in states.items() for day in state.abandoned]
+    reason = f"{waiting} days are being waited for." if waiting else "Nothing is late."
+    return f"{reason} Given up: {', '.join(abandoned)}." if abandoned else reason
+
+
+def abandoned_days(context: dg.SensorEvaluationContext) -> list[AbandonedDay] | None:
     """The days that `late_data` has given up, by its cursor; None before its first tick."""
     for state in context.instance.all_instigator_state():
         cursor = getattr(state.instigator_data, "cursor", None)
         if state.instigator_name == NAME and cursor:
             return [
-                GivenUp(network, date.fromisoformat(day), reason)
-                for network, late in read_cursor(cursor, dict[str, Late]).items()
-                for day, reason in late.given_up.items()
+                AbandonedDay(network, date.fromisoformat(day), reason)
+                for network, kept in read_cursor(cursor, dict[str, BackfillState]).items()
+                for day, reason in kept.abandoned.items()
             ]
     return None
-
-
-def _idle(places: Mapping[str, Late]) -> str:
-    waiting = sum(len(late.tried) - len(late.given_up) for late in places.values())
-    given_up = [f"{name} {day}" for name, late in places.items() for day in late.given_up]
-    reason = f"{waiting} days are being waited for." if waiting else "Nothing is late."
-    return f"{reason} Given up: {', '.join(given_up)}." if given_up else reason
-
-
-def day_states(
-    instance: dg.DagsterInstance,
-    config: NetworkConfig,
-    now: datetime,
-    revisit_days: tuple[int, ...],
-) -> dict[date, DayState]:
-    """The state of every finished day that may still be wanted, by Dagster's event log."""
-    days = [now.date() - n * DAY for n in range(1, reach(revisit_days) + 1)]
-    keys = {day.isoformat() for day in days if day >= config.start_date}
-    raw = dg.AssetKey([config.name, "raw_pulls"])
-    pulled = _newest_by_day(instance, raw, keys)
-    cleaned = _newest_by_day(instance, dg.AssetKey([config.name, "hourly_readings"]), keys)
-    averaged = _newest_by_day(instance, dg.AssetKey([config.name, "daily_averages"]), keys)
-    found: dict[int, Mapping[str, dg.MetadataValue]] = {}
-    if pulled:
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(raw, storage_ids=list(pulled.values())), limit=len(pulled)
-        )
-        for record in records.records:
-            if record.asset_materialization is not None:
-                found[record.storage_id] = record.asset_materialization.metadata
-    states = {}
-    for key in keys:
-        version = pulled.get(key, 0)
-        metadata = found.get(version, {})
-        states[date.fromisoformat(key)] = DayState(
-            _instant(metadata.get(PULLED_AT)) if version else None,
-            int(_number(metadata.get(UNANSWERED))),
-            cleaned.get(key, 0) > version,
-            averaged.get(key, 0) > cleaned.get(key, 0),
-            version,
-        )
-    return states
-
-
-def _newest_by_day(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: set[str]
-) -> Mapping[str, int]:
-    return instance.event_log_storage.get_latest_storage_id_by_partition(
-        key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions
-    )
-
-
-def _instant(value: dg.MetadataValue | None) -> datetime:
-    """When the day was pulled; long ago for a pull recorded before that was noted."""
-    return datetime.fromtimestamp(_number(value), UTC)
-
-
-def _number(value: dg.MetadataValue | None) -> float:
-    return float(value.value) if isinstance(value, _NUMBERS) and value.value is not None else 0.0
-
-
-_NUMBERS = (dg.FloatMetadataValue, dg.IntMetadataValue)
-
-
-def busy_days(runs: Iterable[dg.DagsterRun], network: str) -> frozenset[date]:
-    """Days of a network that unfinished runs pull or clean, whoever started them."""
-    jobs = {f"{network}_{job}" for job in ("readings", "pull", "refresh")}
-    assets = {dg.AssetKey([network, name]) for name in ("raw_pulls", "hourly_readings")}
-    days: set[date] = set()
-    for run in runs:
-        if run.job_name not in jobs and not assets & (run.asset_selection or frozenset()):
-            continue
-        if window := partition_window(run.tags):
-            days.update(window.dates)
-    return frozenset(days)

@@ -6,11 +6,12 @@ from datetime import date, datetime
 
 import dagster as dg
 
-from aq_assets.run_partitions import partition_or_range
+from aq_assets.partitions import partition_or_range
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.platform import Platform
+from aq_resources.services import Services
 from aq_science.windows import DAY
-from aq_sensors.shell import Jobs, switched_on
+from aq_sensors.requests import Jobs
+from aq_sensors.switches import schedule_status
 
 # After the day's last hours have come in, and apart from each other.
 SCORES_CRON = "10 2 * * *"
@@ -26,15 +27,24 @@ def decide_scored_days(scheduled: datetime, start_date: date) -> tuple[date, dat
     return (first, last) if first <= last else None
 
 
-def build_nightly(platform: Platform, config: NetworkConfig, jobs: Jobs) -> dg.ScheduleDefinition:
-    """Stations and scores of one network."""
+def build_nightly(services: Services, config: NetworkConfig, jobs: Jobs) -> dg.ScheduleDefinition:
+    """The schedule of one network: stations and scores.
+
+    Args:
+        services: Settings.
+        config: The network's entry in networks.yaml.
+        jobs: The jobs of all networks, by name.
+
+    Returns:
+        The schedule `<network>_nightly`.
+    """
 
     @dg.schedule(
         name=f"{config.name}_nightly",
         job=jobs[f"{config.name}_nightly"],
         cron_schedule=SCORES_CRON,
         execution_timezone="UTC",
-        default_status=_switched_on(platform),
+        default_status=schedule_status(services),
         description="Describes the stations again and scores the forecasts of the last days.",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -50,18 +60,13 @@ def build_nightly(platform: Platform, config: NetworkConfig, jobs: Jobs) -> dg.S
     return nightly
 
 
-def build_upkeep_schedule(platform: Platform, jobs: Jobs) -> dg.ScheduleDefinition:
+def build_upkeep_schedule(services: Services, jobs: Jobs) -> dg.ScheduleDefinition:
     """Upkeep of what all networks share."""
     return dg.ScheduleDefinition(
         name="upkeep",
         job=jobs["upkeep"],
         cron_schedule=UPKEEP_CRON,
         execution_timezone="UTC",
-        default_status=_switched_on(platform),
+        default_status=schedule_status(services),
         description="Merges small files, and removes what is older than it has to be kept.",
     )
-
-
-def _switched_on(platform: Platform) -> dg.DefaultScheduleStatus:
-    on = switched_on(platform) == dg.DefaultSensorStatus.RUNNING
-    return dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED

@@ -135,7 +135,18 @@ def _date(text: str) -> datetime:
 def generated_answer(
     station_id: str, start: datetime, end: datetime, seed: int, now: datetime
 ) -> bytes:
-    """Body of an answer over ``[start, end]`` as it would be given at ``now``."""
+    """Body of an answer as it would be given at `now`.
+
+    Args:
+        station_id: the station that is asked.
+        start: first hour, UTC.
+        end: last hour, UTC, itself included as the network does.
+        seed: the generator's.
+        now: the network's time, UTC.
+
+    Returns:
+        JSON of header and rows.
+    """
     # A second past the end: the window counts both its ends.
     first, last = max(start, _NETWORK_BEGAN), min(end, now) + timedelta(seconds=1)
     readings = station_hours(station_id, first, last, seed, now)

@@ -294,7 +294,7 @@ class _Recording:
 
 @lru_cache(maxsize=2)
 def _recorded(folder: Path) -> _Recording:
-    """The newest by name of ``measurements_v2_*.json`` and of ``analytics_fetch*.json``, whose rows
+    """The newest by name of `measurements_v2_*.json` and of `analytics_fetch*.json`, whose rows
     stand below cohorts and devices.
     """
 

@@ -1,6 +1,6 @@
 """IRCELINE: the 52°North timeseries interface, quirks included.
 
-Stations are a bare list with positions ``[lon, lat, "NaN"]``; a station's id is a number, a series'
+Stations are a bare list with positions `[lon, lat, "NaN"]`; a station's id is a number, a series'
 id text. Stamps mark the hour's end, and both ends of a time span count. A station has an older and
 a newer series of PM10; some series are empty; a unit has two spellings, and CO two units.
 
@@ -139,7 +139,7 @@ class _Series:
         }
 
     def values(self, first: datetime, last: datetime, seed: int, now: datetime) -> list[Any]:
-        """Points stamped from ``first`` to ``last``, both included, as published at ``now``."""
+        """Points stamped from `first` to `last`, both included, as published at `now`."""
         if not self.kind.field:
             return []
         hour = timedelta(hours=1)
@@ -184,7 +184,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
 
 @lru_cache(maxsize=8)
 def _made_up(n: int) -> tuple[_Series, ...]:
-    """The series of the first ``n`` stations."""
+    """The series of the first `n` stations."""
     found = []
     for place in range(n):
         if place < len(_REAL):
@@ -320,7 +320,7 @@ def _by_id(n: int) -> dict[str, _Series]:
 
 
 def span(text: str | None, now: datetime) -> tuple[datetime, datetime]:
-    """First and last instant of ``START/END``, ``PERIOD/END`` or ``START/PERIOD``.
+    """First and last instant of `START/END`, `PERIOD/END` or `START/PERIOD`.
 
     A date alone is its midnight in Belgium.
     """

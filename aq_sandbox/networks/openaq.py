@@ -1,8 +1,8 @@
 """OpenAQ v3 and its archive, quirks included.
 
-Hour-ending stamps and windows that leave out their beginning; ``found`` that may be text; empty
-hours as rows without a value; local time for a question without a zone; limits that are told in
-seconds left. A key is always wanted. An exact answer set for ``openaq/limit`` is the number of
+Hour-ending stamps and windows that leave out their beginning; `found` that may be text; empty
+hours as rows without a value; local time for a question without a zone; limits that are given in
+seconds left. A key is always wanted. An exact answer set for `openaq/limit` is the number of
 requests allowed in a calendar minute; one set for a sensor's id is served as its hours.
 """
 
@@ -303,7 +303,7 @@ class _OpenAQ:
 
 
 class _MadeUp:
-    """Locations and readings that nobody measured."""
+    """Locations and readings that no one measured."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox

@@ -1,50 +1,29 @@
-"""``alerts``: tells the log, a webhook and e-mail what `incidents` decides.
+"""What Dagster's event log says of runs and checks since the last tick.
 
-Reads the event log by storage id, so that nothing between two ticks is missed, and the newest hour
-of every network by itself, since a network that nothing runs for is silent too.
+Reads by storage id, so that nothing between two ticks is missed.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 import dagster as dg
-import polars as pl
 
-from aq_assets.freshness import allowed_silence, newest_hour
-from aq_assets.run_partitions import partition_window
-from aq_resources.alert_channels import AlertSettings, deliver, open_channels
-from aq_resources.failures import SettingsError, check_detail, step_failure_reason
-from aq_resources.platform import Platform
-from aq_science.freshness import is_recent
-from aq_sensors.incidents import (
-    AlertState,
-    CheckEvaluated,
-    Evidence,
-    GivenUp,
-    Heard,
-    Message,
-    Outbox,
-    RunFailed,
-    RunSucceeded,
-    decide_alerts,
-)
-from aq_sensors.shell import read_cursor, switched_on, within, write_cursor
+from aq_assets.partitions import partition_window
+from aq_resources.failures import check_detail, step_failure_reason
+from aq_sensors.alerts.evidence import CheckEvaluated, Evidence, RunFailed, RunSucceeded
+from aq_sensors.alerts.state import AlertState
 
-TICK_SECONDS = 30
 # Events of each kind that a tick looks at; the next tick goes on where it ended.
 PAGE = 100
 # A storage id is given before its transaction is over: a lower one may come into sight later.
 SETTLE_SECONDS = 10.0
 # How long a retry that Dagster has announced is waited for.
 RETRY_PATIENCE = timedelta(hours=1)
-STORE_SECONDS = 4.0
-
-GivenUpSource = Callable[[dg.SensorEvaluationContext], Sequence[GivenUp] | None]
 
 _READ = (
     dg.DagsterEventType.RUN_FAILURE,
@@ -56,52 +35,19 @@ _STEP_FAILURES = 20
 _LOG = logging.getLogger("aq.alerts")
 
 
-def build_alerts(
-    platform: Platform, given_up: GivenUpSource = lambda context: None
-) -> dg.SensorDefinition:
-    """The sensor. ``given_up`` reads the days that are not asked for any more, None if unknown."""
-
-    @dg.sensor(
-        name="alerts",
-        minimum_interval_seconds=TICK_SECONDS,
-        default_status=switched_on(platform),
-        description=(
-            "One message an incident and one when it ends: runs and checks that failed, networks "
-            "that fell silent, days given up. To the log, and by webhook and e-mail if set."
-        ),
-    )
-    def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        state = read_cursor(context.cursor, AlertState)
-        problems: list[str] = []
-        evidence: list[Evidence] = []
-        if state.after is None:
-            # What happened before somebody switched this on is history.
-            state.after = context.instance.event_log_storage.get_maximum_record_id() or 0
-        else:
-            evidence = _read_events(context, state, platform.now())
-        state, messages = decide_alerts(
-            state,
-            evidence,
-            _listen(platform, state, problems),
-            given_up(context),
-            now=platform.now(),
-            ui_url=platform.settings.ui_url,
-        )
-        for message in messages:
-            _log(message, context)
-        problems += _send(state, messages)
-        for problem in problems:
-            _LOG.warning(problem)
-            context.log.warning(problem)
-        return dg.SensorResult(skip_reason=_summary(state, problems), cursor=write_cursor(state))
-
-    return alerts
-
-
-def _read_events(
+def read_events(
     context: dg.SensorEvaluationContext, state: AlertState, now: datetime
 ) -> list[Evidence]:
-    """What the events since the last tick say, in order; moves ``state`` on."""
+    """What happened since the last tick.
+
+    Args:
+        context: The tick, with Dagster's instance and the repository's jobs.
+        state: Where the last tick ended; moved on to where this one ends.
+        now: The time of this tick, UTC.
+
+    Returns:
+        What the events say, in their order.
+    """
     instance = context.instance
     entries = _new_entries(instance, state.after or 0)
     if entries:
@@ -168,7 +114,7 @@ def _new_entries(instance: dg.DagsterInstance, after: int) -> list[tuple[int, dg
 
 
 class _Reader:
-    """Events in the terms of `incidents`."""
+    """Events as evidence."""
 
     def __init__(
         self, context: dg.SensorEvaluationContext, runs: Mapping[str, dg.DagsterRun]
@@ -185,14 +131,14 @@ class _Reader:
         named = [set(_error_names(event)) for event in failures]
         if failures and all("DagsterAssetCheckFailedError" in names for names in named):
             return
-        wanted = self._assets(run)
+        selected = self._assets(run)
         steps = {event.step_key for event in failures}
-        broken = frozenset(name for name in wanted if name.replace("/", "__") in steps)
+        broken = frozenset(name for name in selected if name.replace("/", "__") in steps)
         reasons = dict.fromkeys(step_failure_reason(event) for event in failures)
         yield RunFailed(
             run.run_id,
             run.job_name,
-            broken or wanted,
+            broken or selected,
             partition_window(run.tags),
             "; ".join(reasons) or message or "the run's worker died",
             transient=bool(named) and all("TransientFailure" in names for names in named),
@@ -228,78 +174,3 @@ def _error_names(event: dg.DagsterEvent) -> Iterator[str]:
     while error is not None:
         yield error.cls_name or ""
         error = error.cause
-
-
-def _listen(platform: Platform, state: AlertState, problems: list[str]) -> list[Heard]:
-    """The newest hour of every network; the store is asked only where the last one known is old."""
-    now = platform.now()
-    allowed = {name: allowed_silence(config) for name, config in platform.networks.items()}
-    old = [n for n, wait in allowed.items() if not is_recent(state.newest.get(n), now, wait)]
-    unheard = set(old)
-
-    def look() -> dict[str, datetime | None]:
-        found = {}
-        for name in old:
-            known = state.newest.get(name)
-            files = platform.files.day_files(name, "hourly_readings")
-            newest = newest_hour(files, files.days(known.date() if known else None))
-            found[name] = newest or known
-        return found
-
-    if old:
-        try:
-            for name, newest in within(STORE_SECONDS, look).items():
-                unheard.discard(name)
-                if newest is not None:
-                    state.newest[name] = newest
-        except (dg.Failure, OSError, pl.exceptions.PolarsError) as error:
-            # Of a store that does not answer, the runs that fail tell.
-            problems.append(f"The newest hours cannot be read: {error}")
-    return [
-        Heard(name, state.newest.get(name), wait)
-        for name, wait in allowed.items()
-        if name not in unheard
-    ]
-
-
-def _log(message: Message, context: dg.SensorEvaluationContext) -> None:
-    line = f"{message.subject}: {message.text}".replace("\n", "; ")
-    level = logging.WARNING if message.ended else logging.ERROR
-    for log in (_LOG, context.log):
-        log.log(level, line)
-
-
-def _send(state: AlertState, messages: Sequence[Message]) -> list[str]:
-    """Hand over what is due; what a channel does not take stays for a later tick."""
-    try:
-        channels = open_channels(AlertSettings())
-    except SettingsError as error:
-        for outbox in state.outboxes.values():
-            outbox.add(messages)
-        return [str(error)]
-    state.outboxes = {c.name: state.outboxes.get(c.name, Outbox()) for c in channels}
-    clock = time.time()
-    due = {}
-    for name, outbox in state.outboxes.items():
-        outbox.add(messages)
-        batch = outbox.batch(clock)
-        if batch is not None:
-            due[name] = batch
-    problems: list[str] = []
-    for name, refusal in deliver(due, channels).items():
-        if refusal is None:
-            state.outboxes[name].delivered()
-        else:
-            state.outboxes[name].failed(clock)
-            problems.append(f"{name} {refusal}.")
-    return problems
-
-
-def _summary(state: AlertState, problems: Sequence[str]) -> str:
-    told = "; ".join(incident.title for incident in state.incidents.values())
-    waiting = [
-        f"{len(outbox.messages)} messages wait for {name}."
-        for name, outbox in state.outboxes.items()
-        if outbox.messages
-    ]
-    return " ".join([f"Open: {told}." if told else "Nothing is wrong.", *problems, *waiting])

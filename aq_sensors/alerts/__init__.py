@@ -1,0 +1,1 @@
+"""What people are notified of: something fails, falls silent or recovers."""
