@@ -29,13 +29,12 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.openaq import OpenAQClient, create
 from aq_resources.networks.openaq.archive import WORKERS
 from aq_resources.networks.openaq.locations import KeptLocations
-from aq_resources.object_store import LocalObjectStore
-from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
-from aq_resources.warehouse import extension_path
+from aq_resources.stores.raw_pulls import RawAnswer
+from aq_resources.warehouse.connection import extension_path
 from aq_science.windows import DAY, HOUR, Window
 from benchmarks.common import machine
-from tests.servers import S3Server, s3_server
+from tests.servers.s3 import S3Server, s3_server
 
 AIM = 1.0
 BUCKET = "archive"
@@ -135,8 +134,7 @@ def open_client(archive: str, taken: Taken) -> OpenAQClient:
     names = tuple(str(station) for station in taken.stations)
     page = json.dumps({"results": [location(*one) for one in taken.stations.items()]})
     answer = RawAnswer(f"{url}/locations", {}, (now, now + HOUR), now, 200, page)
-    store = LocalObjectStore(taken.home / "openaq")
-    KeptLocations(store, lambda: now, url, names, None).keep(now, [answer])
+    KeptLocations(taken.home / "openaq", lambda: now, url, names, None).keep(now, [answer])
     config = NetworkConfig(name="openaq", start_date=FIRST, stations=names)
     return create(config, Settings(), lambda: now)
 
@@ -177,7 +175,7 @@ def bare_duckdb(files: list[str], endpoint_url: str) -> int:
 
 
 def fastest(what: str, repeat: int, work: Callable[[], int]) -> float:
-    """Best rows a second of ``repeat``, printed."""
+    """Best rows a second of `repeat`, printed."""
     best = 0.0
     for _ in range(repeat):
         began = time.perf_counter()

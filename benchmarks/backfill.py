@@ -21,38 +21,39 @@ def plain_loop(first: date, last: date) -> None:
     """Raw pulls to daily averages with nothing but the platform's own functions."""
     import polars as pl
 
-    from aq_resources.io_managers import parquet_bytes
-    from aq_resources.platform import Platform
-    from aq_resources.raw_pulls import RawPullStore
-    from aq_resources.tables import DAILY_AVERAGES
-    from aq_resources.versions import VersionReader
+    from aq_resources.services import Services
+    from aq_resources.stores.day_files import parquet_bytes
+    from aq_resources.stores.raw_pulls import RawPullStore
+    from aq_resources.stores.version_reader import VersionReader
     from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
-    from aq_science.readings import fold_versions, hourly_readings
+    from aq_science.readings import hourly_readings
+    from aq_science.tables.daily_averages import DAILY_AVERAGES
+    from aq_science.versions import fold_versions
     from aq_science.windows import Window
 
-    platform = Platform.from_environment()
-    client = platform.client("airqino")
-    store, window = platform.object_store, Window.of_days(first, last)
+    services = Services.from_environment()
+    client = services.client("airqino")
+    store, window = services.object_store, Window.of_days(first, last)
     pulls = RawPullStore(store, "airqino")
     pulls.append(pull.answer for pull in client.pull(window) if pull.answer is not None)
     reader = VersionReader(pulls, client)
-    files = platform.files.day_files("airqino", "hourly_readings")
-    for part in window.chunks(platform.chunk):
+    files = services.files.day_files("airqino", "hourly_readings")
+    for part in window.chunks(services.chunk):
         frame = hourly_readings(fold_versions(reader.read(part)), "airqino")
         dated = frame.with_columns(day=pl.col("hour").dt.date())
         by_day = dated.partition_by("day", as_dict=True, include_key=False)
         for day in part.dates:
             store.put(files.key(day), parquet_bytes(by_day.get((day,), frame.clear())))
-    zones = dict.fromkeys(platform.networks["airqino"].stations, "Africa/Abidjan")
+    zones = dict.fromkeys(services.networks["airqino"].stations, "Africa/Abidjan")
     columns = ["network", "station_id", "parameter", "hour", "value", "flag"]
-    for part in window.chunks(platform.chunk):
+    for part in window.chunks(services.chunk):
         hourly = files.scan(part.padded(before=REACH_BEFORE, after=REACH_AFTER))
         days = daily_averages(
             hourly.select(columns).collect(), zones, (part.dates[0], part.dates[-1])
         )
         bounds = (part.start.date(), part.end.date())
-        platform.warehouse.replace("airqino", "daily_averages", DAILY_AVERAGES, days, bounds)
-    platform.close()
+        services.warehouse.replace("airqino", DAILY_AVERAGES, days, bounds)
+    services.close()
 
 
 def main() -> None:

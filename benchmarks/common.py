@@ -73,10 +73,15 @@ class OwnSandbox:
 
 @contextmanager
 def own_sandbox(
-    stations: int, now: datetime | None = None, speed: float | None = None
+    stations: int,
+    now: datetime | None = None,
+    speed: float | None = None,
+    replay: Path | None = None,
 ) -> Iterator[OwnSandbox]:
     """A sandbox in another process, until the block ends."""
     command = [aq(), "sandbox", "--stations", str(stations), "--port", "0"]
+    if replay is not None:
+        command += ["--replay", str(replay)]
     if now is not None:
         command += ["--now", now.isoformat()]
     if speed is not None:
@@ -126,7 +131,8 @@ def tables_of(
 
     The times of work are left out: two installations did the same at different times.
     """
-    from aq_resources.warehouse import Warehouse, WarehouseLocation
+    from aq_resources.warehouse.location import WarehouseLocation
+    from aq_resources.warehouse.warehouse import Warehouse
 
     catalog = home / "warehouse.sqlite"
     if not catalog.exists():

@@ -13,12 +13,13 @@ import polars as pl
 
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import create_client
-from aq_resources.raw_pulls import RawAnswer
 from aq_resources.settings import Settings
+from aq_resources.stores.raw_pulls import RawAnswer
 from aq_sandbox.networks.airqino import generated_answer
 from aq_sandbox.stations import station_ids
 from aq_science.averages import daily_averages
-from aq_science.readings import fold_versions, hourly_readings
+from aq_science.readings import hourly_readings
+from aq_science.versions import fold_versions
 from aq_science.windows import Window
 from benchmarks.common import machine
 
@@ -44,7 +45,7 @@ def answers(stations: int, window: Window) -> list[RawAnswer]:
 
 
 def timed(what: str, work: Callable[[], Result], repeat: int = 1) -> tuple[float, Result]:
-    """Best of ``repeat``, printed."""
+    """Best of `repeat`, printed."""
     best = float("inf")
     for _ in range(repeat):
         began = time.perf_counter()

@@ -26,7 +26,7 @@ SAMPLE_SECONDS = 15.0
 _NAMES = {
     "code-server": "code server",
     "dagster._daemon": "daemon",
-    "dagster_webserver": "webserver",
+    "aq_platform.webserver": "webserver",
 }
 
 

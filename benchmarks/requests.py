@@ -179,10 +179,10 @@ def _stamp(moment: datetime) -> str:
 
 def ask(network: str) -> None:
     """The question of the sensor."""
-    from aq_resources.platform import Platform
+    from aq_resources.services import Services
 
-    with closing(Platform.from_environment()) as platform:
-        if platform.client(network).newest_hour() is None:
+    with closing(Services.from_environment()) as services:
+        if services.client(network).newest_hour() is None:
             raise SystemExit(f"{network} shows no hour")
 
 
@@ -191,14 +191,14 @@ def refresh(network: str) -> None:
     import dagster as dg
 
     from aq_platform.definitions import build_defs
-    from aq_resources.platform import Platform
+    from aq_resources.services import Services
 
     with (
-        closing(Platform.from_environment()) as platform,
+        closing(Services.from_environment()) as services,
         dg.DagsterInstance.ephemeral() as instance,
     ):
-        job = build_defs(platform).resolve_job_def(f"{network}_readings")
-        job.execute_in_process(instance=instance, partition_key=f"{platform.now().date()}")
+        job = build_defs(services).resolve_job_def(f"{network}_readings")
+        job.execute_in_process(instance=instance, partition_key=f"{services.now().date()}")
 
 
 if __name__ == "__main__":

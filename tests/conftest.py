@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.util
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -11,26 +13,58 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from aq_sandbox.server import RunningSandbox
-from tests.servers import PostgresServer, S3Server, postgres_server, s3_server
+from tests import kinds, signatures
+from tests.servers.postgres import PostgresServer, postgres_server
+from tests.servers.s3 import S3Server, s3_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A busy machine is no failure.
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("project")
+signatures.take_for_granted()
 
 _numbers = count(1)
 
-# Folders whose tests start whole platforms.
-_LONG = ("integration", "faults", "browser", "platform")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    """Profiles before Hypothesis takes the one asked for; Ctrl-C for children as Python has it."""
+    # Not at import: modules import this file again by its other name, which undid the option.
+    # A busy machine is no failure. `--hypothesis-profile` chooses: `make quick` takes the first.
+    for profile, examples in {"quick": 10, "project": 100, "thorough": 2000}.items():
+        settings.register_profile(
+            profile,
+            deadline=None,
+            max_examples=examples,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+    settings.load_profile("project")
+    # A shell's `nohup … &` ignores SIGINT, and what is ignored is ignored in every child too;
+    # what has a handler is not. One that does nothing ignores it here alone.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Every test says what it needs."""
+    kinds.mark(item)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, so that no core waits for the other at the end."""
-    items.sort(key=lambda item: not any(name in item.path.parts for name in _LONG))
+    """The long ones first, so that no core waits for another at the end."""
+    kinds.long_ones_first(items)
+
+
+@pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A pure test is one."""
+    if request.node.get_closest_marker(kinds.PURE) is None:
+        yield
+        return
+    with kinds.alone_in_its_process():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +72,8 @@ def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """A folder of their own, since processes that tests kill do not tidy up."""
     # pytest's own folder is where it was: it outlives the session, to be looked at.
     tmp_path_factory.getbasetemp()
+    # And multiprocessing's, which it removes itself, at the very end.
+    multiprocessing.util.get_temp_dir()
     with (
         tempfile.TemporaryDirectory(prefix="aq-tests-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
@@ -77,6 +113,26 @@ def s3_bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 def postgres_database(postgres: PostgresServer) -> str:
     """Address of a new database."""
     return postgres.create_database(f"test_{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a folder once for all of xdist's workers; whoever comes second waits for it."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        # That of the session, which holds one for each worker.
+        root = root.parent
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from aq_resources.raw_pulls import RawAnswer
-from aq_resources.tables import DAILY_AVERAGES, FORECASTS, STATIONS
+from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.parameters import PARAMETERS
-from aq_science.readings import HOURLY_SCHEMA, VERSION_SCHEMA
+from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.forecasts import FORECASTS
+from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.tables.stations import STATIONS
+from aq_science.versions import VERSION_SCHEMA
 from aq_science.windows import Window
 
 HOUR = timedelta(hours=1)
@@ -54,10 +57,10 @@ def hourly(
     network: str = "airqino",
     pulled_at: datetime | None = None,
 ) -> pl.DataFrame:
-    """Hourly readings, one an hour from ``start`` on; None leaves the hour out."""
+    """Hourly readings, one an hour from `start` on; None leaves the hour out."""
     flags = [flag] * len(values) if isinstance(flag, str) else flag
     unit = PARAMETERS[parameter].unit
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "network": network,
             "station_id": station,
@@ -77,7 +80,7 @@ def hourly(
         for n, value in enumerate(values)
         if value is not None
     ]
-    return pl.DataFrame(rows, schema=HOURLY_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=HOURLY_READINGS.schema, orient="row")
 
 
 def answer(

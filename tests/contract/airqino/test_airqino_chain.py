@@ -1,0 +1,338 @@
+"""AirQino all the way through: what is kept of bad days, what goes on, what is said and scored."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import date, datetime, timedelta
+from statistics import fmean
+from typing import Any
+
+import dagster as dg
+import msgspec
+import polars as pl
+import pytest
+
+from aq_platform.definitions import build_defs
+from aq_platform.runs import Runner, RunResult
+from aq_resources.networks.airqino.parse import AirQinoRows
+from aq_resources.services import Services
+from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
+from aq_resources.stores.version_reader import VersionReader
+from aq_sandbox.server import RunningSandbox
+from aq_science.windows import HOUR, Window, midnight
+from tests.contract.conftest import STATIONS
+from tests.factories import DAY as ONE_DAY
+
+DAY = date(2025, 6, 10)
+SICK, WELL = STATIONS[1], (STATIONS[0], *STATIONS[2:])
+
+
+class Chain:
+    """AirQino's chain on a store of its own."""
+
+    def __init__(self, services: Services, instance: dg.DagsterInstance) -> None:
+        self.services = services
+        self.runner = Runner(services, build_defs(services), instance)
+        self.pulls = RawPullStore(services.object_store, "airqino")
+
+    def backfill(self) -> RunResult:
+        (outcome,) = self.runner.backfill(self.services.networks["airqino"], DAY, DAY)
+        return outcome
+
+    def score(self, first: date, last: date) -> RunResult:
+        outcome = self.runner._run(
+            self.services.networks["airqino"], "nightly", first.isoformat(), last.isoformat()
+        )
+        assert outcome.success, outcome.failures
+        assert outcome.warnings == []
+        return outcome
+
+    def scores(self) -> list[dict[str, Any]]:
+        query = "SELECT * FROM airqino.forecast_scores ORDER BY ALL"
+        return list(self.services.warehouse.read(query).iter_rows(named=True))
+
+    def answers(self) -> list[RawAnswer]:
+        return list(self.pulls.read(f"date={DAY}"))
+
+    def readings(self) -> pl.DataFrame:
+        return self.services.warehouse.read("SELECT * FROM airqino.hourly_readings")
+
+    def stations(self) -> set[str]:
+        return set(self.readings()["station_id"])
+
+
+@pytest.fixture
+def chain(
+    configure: Callable[..., None],
+    sandbox: RunningSandbox,
+) -> Iterator[Chain]:
+    configure(sandbox, airqino={"start_date": "2025-06-01", "stations": STATIONS})
+    with (
+        closing(Services.from_environment()) as services,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        yield Chain(services, instance)
+
+
+@pytest.mark.parametrize("fault", ["html", "truncate", "empty"])
+def test_a_broken_answer_is_kept_and_mended_by_a_later_one(
+    chain: Chain, sandbox: RunningSandbox, fault: str
+) -> None:
+    sandbox.inject(fault, path_contains=SICK)
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    assert outcome.incomplete
+    assert any(SICK in warning and "broken answer" in warning for warning in outcome.warnings)
+    broken = chain.answers()
+    assert len(broken) == len(STATIONS)
+    assert chain.stations() == set(WELL)
+    assert outcome.metadata["hourly_readings"]["malformed_records"] == 1
+    assert outcome.metadata["hourly_readings"]["unreadable_stations"] == [SICK]
+
+    sandbox.clear()
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    assert not outcome.incomplete
+    assert outcome.metadata["raw_pulls"]["answers_repeated"] == len(WELL)
+    kept = chain.answers()
+    assert kept[: len(broken)] == broken
+    assert [answer.url.rsplit("/", 1)[-1] for answer in kept[len(broken) :]] == [SICK]
+    assert chain.stations() == set(STATIONS)
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_sick_station_is_reported_and_the_others_loaded(
+    chain: Chain, sandbox: RunningSandbox, status: int
+) -> None:
+    sandbox.inject("status", status=status, path_contains=SICK)
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    assert outcome.incomplete
+    assert any(SICK in warning and str(status) in warning for warning in outcome.warnings)
+    assert chain.stations() == set(WELL)
+    # What a retry may mend is no answer; a refusal is one.
+    kept = [answer.status for answer in chain.answers()]
+    assert sorted(kept) == [200] * len(WELL) + ([404] if status == 404 else [])
+    listed = chain.services.warehouse.read("SELECT station_id FROM airqino.stations")
+    assert set(listed["station_id"]) == set(STATIONS)
+
+
+def test_a_sick_network_fails_with_its_reason_and_touches_nothing(
+    chain: Chain, sandbox: RunningSandbox
+) -> None:
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    answers, readings = chain.answers(), chain.readings()
+    sandbox.inject("status", status=500)
+    outcome = chain.backfill()
+    assert not outcome.success
+    assert any("AirQino answered 500 to GET" in failure for failure in outcome.failures)
+    assert chain.answers() == answers
+    assert chain.readings().equals(readings)
+
+
+def test_a_changed_form_at_every_station_stops_the_chain(
+    chain: Chain, sandbox: RunningSandbox
+) -> None:
+    for station in STATIONS:
+        row = {"timestamp": "2025-06-10T11:00:00Z", "CO": 0.5}
+        sandbox.set_answer(station, json.dumps({"header": {}, "data": [row]}))
+    outcome = chain.backfill()
+    assert not outcome.success
+    (failure,) = outcome.failures
+    assert "Not one record of AirQino could be read" in failure
+    assert "timestamp_format" in failure
+    assert "2025-06-10T11:00:00Z" in failure
+    assert len(chain.answers()) == len(STATIONS)
+
+
+def test_an_answer_without_readings_is_a_day_without_rows(
+    chain: Chain, sandbox: RunningSandbox
+) -> None:
+    for station in STATIONS:
+        sandbox.set_answer(station, '{"header": {}, "data": []}')
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    assert chain.readings().is_empty()
+    assert chain.services.warehouse.read("SELECT * FROM airqino.daily_averages").is_empty()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"error": "database down", "data": []}',
+        '{"header": {}, "data": [{"timestamp": "3940-01-01 00:00:00", "CO": 1}]}',
+        '{"header": {"station_id": 7}, "data": [{"timestamp": "2025-06-10 05:00:00", "CO": 1}]}',
+    ],
+    ids=["error with 200", "other days", "another station's header"],
+)
+def test_a_station_lost_in_a_sound_answer_is_told(
+    chain: Chain, sandbox: RunningSandbox, body: str
+) -> None:
+    sandbox.set_answer(SICK, body)
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    assert outcome.incomplete
+    assert outcome.metadata["raw_pulls"]["failed_subjects"] == 1
+    (warning,) = [w for w in outcome.warnings if "every_station_answered" in w]
+    assert SICK in warning
+    assert chain.stations() == set(WELL)
+    assert body in {answer.body for answer in chain.answers()}
+
+
+def test_an_answer_that_makes_the_parser_raise_is_named_and_stops_no_other_station(
+    chain: Chain, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = AirQinoRows.add
+
+    def add(self: AirQinoRows, answer: RawAnswer) -> None:
+        known(self, answer)
+        if answer.url.endswith(SICK):
+            raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(AirQinoRows, "add", add)
+    outcome = chain.backfill()
+    assert outcome.success, outcome.failures
+    assert chain.stations() == set(WELL)
+    assert outcome.metadata["hourly_readings"]["answers_set_aside"] == 1
+    (warning,) = [w for w in outcome.warnings if "every_answer_read" in w]
+    assert SICK in warning
+    assert "date value out of range" in warning
+    # Once the parser is mended, nothing is left of it.
+    monkeypatch.undo()
+    outcome = chain.backfill()
+    assert not outcome.warnings
+    assert chain.stations() == set(STATIONS)
+
+
+# Scores
+
+
+def scores_by_hand(chain: Chain) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Scores of every forecast in the warehouse, worked out one after another."""
+    valid: dict[tuple[str, str, datetime], float] = {
+        (row["station_id"], row["parameter"], row["hour"]): row["value"]
+        for row in chain.readings().filter(pl.col("flag") == "valid").iter_rows(named=True)
+    }
+    found: dict[tuple[Any, ...], list[dict[str, float]]] = {}
+    forecasts = chain.services.warehouse.read("SELECT * FROM airqino.forecasts")
+    for row in forecasts.iter_rows(named=True):
+        series = row["station_id"], row["parameter"]
+        actual = valid.get((*series, row["hour"]))
+        if actual is None or row["value"] is None:
+            continue
+        before = (row["hour"] - lag * HOUR for lag in range(row["horizon"], 9))
+        last = next((valid[*series, hour] for hour in before if (*series, hour) in valid), math.nan)
+        key = (*series, row["horizon"], row["issued_for"].date(), row["mode"])
+        found.setdefault(key, []).append(
+            {
+                "error": row["value"] - actual,
+                "persistence": abs(last - actual),
+                "80": row["lower_80"] <= actual <= row["upper_80"],
+                "95": row["lower_95"] <= actual <= row["upper_95"],
+            }
+        )
+    return {
+        key: {
+            "n": len(rows),
+            "mae": fmean(abs(row["error"]) for row in rows),
+            "rmse": math.sqrt(fmean(row["error"] ** 2 for row in rows)),
+            "bias": fmean(row["error"] for row in rows),
+            "mae_persistence": fmean(
+                row["persistence"] for row in rows if not math.isnan(row["persistence"])
+            ),
+            "coverage_80": fmean(row["80"] for row in rows),
+            "coverage_95": fmean(row["95"] for row in rows),
+        }
+        for key, rows in found.items()
+    }
+
+
+def test_scores_are_those_of_the_forecasts_there_are(chain: Chain) -> None:
+    """Readings of three days; forecasts of one whole day and of six hours of the next."""
+    config = chain.services.networks["airqino"]
+    first, second = DAY - ONE_DAY, DAY
+    runs = list(chain.runner.backfill(config, first - ONE_DAY, second))
+    for hours in ((first, 0, 23), (second, 3, 8)):
+        begin = midnight(hours[0])
+        runs.append(chain.runner._hours(config, begin + hours[1] * HOUR, begin + hours[2] * HOUR))
+    assert [failure for run in runs for failure in run.failures] == []
+
+    # The day before has readings and no forecasts, the day after has neither.
+    outcome = chain.score(first - ONE_DAY, second + ONE_DAY)
+    scores = chain.scores()
+    expected = scores_by_hand(chain)
+    assert {key[3] for key in expected} == {first, second}
+    assert {key[0] for key in expected} == set(STATIONS)
+    found = {
+        (row["station_id"], row["parameter"], row["horizon"], row["date"], row["mode"]): row
+        for row in scores
+    }
+    assert len(found) == len(scores)
+    assert found.keys() == expected.keys()
+    for key, row in expected.items():
+        told = found[key]
+        assert {name: told[name] for name in row} == pytest.approx(row)
+        assert told["skill"] == pytest.approx(1 - row["mae"] / row["mae_persistence"])
+        assert told["network"] == "airqino"
+    assert 0 < sum(row["n"] for row in scores if row["date"] == second) <= 6 * 4 * len(STATIONS)
+
+    metadata = outcome.metadata["forecast_scores"]
+    assert metadata["rows"] == len(scores)
+    assert metadata["days_without_forecasts"] == 2
+    assert metadata["scored"] == sum(row["n"] for row in scores)
+    assert "image/png" in metadata["plot"]
+    assert {record.data["date"] for record in metadata["last_day"].records} == {str(second)}
+
+    # Again, in chunks of a day, and a day by itself: the same rows, once each.
+    chain.score(first, first)
+    settings = chain.services.settings
+    chain.services.settings = settings.model_copy(update={"chunk_days": 1})
+    chain.score(first - ONE_DAY, second + ONE_DAY)
+    assert chain.scores() == scores
+
+
+def test_days_without_forecasts_are_scored_with_zero_rows(chain: Chain) -> None:
+    """Before anything was pulled or forecast, and for the day in progress."""
+    today = chain.services.now().date()
+    for day in (DAY, today):
+        outcome = chain.score(day, day)
+        metadata = outcome.metadata["forecast_scores"]
+        assert metadata["dagster/partition_row_count"] == 0
+        assert (metadata["forecasts"], metadata["days_without_forecasts"]) == (0, 1)
+        assert "plot" not in metadata
+    assert chain.scores() == []
+
+
+def test_a_run_that_read_early_does_not_have_the_last_word(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between this run's reading and its writing, another stores a correction and is done."""
+    assert chain.backfill().success
+    first = chain.answers()[0]
+    body = json.loads(first.body)
+    row = next(
+        row for row in body["data"] if row["timestamp"].startswith(f"{DAY} 12") and "PM2.5" in row
+    )
+    row["PM2.5"] = 77.25
+    corrected = msgspec.structs.replace(
+        first, body=json.dumps(body), pulled_at=first.pulled_at + timedelta(hours=1)
+    )
+    reads: list[Window] = []
+    read = VersionReader.read
+
+    def read_then_lose_the_race(reader: VersionReader, window: Window) -> pl.DataFrame:
+        versions = read(reader, window)
+        if not reads:
+            chain.pulls.append([corrected])
+        reads.append(window)
+        return versions
+
+    monkeypatch.setattr(VersionReader, "read", read_then_lose_the_race)
+    assert chain.backfill().success
+    assert len(reads) == 2
+    revised = chain.readings().filter(pl.col("revision") == 1)
+    assert revised["value"].to_list() == [77.25]

@@ -1,0 +1,59 @@
+"""What the process out of which `aq` is forked has done before: what each command would do."""
+
+import gc
+import importlib
+import logging
+from datetime import date
+
+from aq_assets.plots import Line, plot
+from aq_resources.networks import known_networks
+from aq_science.windows import DAY, midnight
+from tests import signatures
+
+# prophet.plot reports at import, as an error, that plotly is absent.
+logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
+
+for _module in (
+    "aq_platform.cli",
+    "aq_platform.definitions",
+    "aq_platform.demo",
+    "aq_platform.doctor",
+    "aq_platform.execution",
+    "aq_platform.query",
+    "aq_resources.dagster_storage.event_log",
+    *(f"aq_resources.networks.{network}.client" for network in known_networks()),
+    "boto3",
+    "certifi",
+    "cmdstanpy",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.executor.in_process",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.root",
+    "dagster._core.storage.schedules",
+    "dagster_postgres",
+    "fsspec.implementations.local",
+    "h11",
+    "httpcore",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.dates",
+    "pandas",
+    "prophet",
+    "psycopg2",
+    "pyarrow",
+    "rich.markdown",
+    "tests.system.integration.crowd",
+    "typer.rich_utils",
+    "tzfpy",
+    "upath.implementations.local",
+):
+    importlib.import_module(_module)
+
+signatures.take_for_granted()
+
+# The first picture of a process looks for its fonts.
+_day = midnight(date(2025, 6, 10))
+plot("PM2.5", "µg/m³", [Line("1", [_day, _day + DAY], [1.0, 2.0])])
+
+# A collection in a fork would copy every page of what is here.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,194 @@
+"""`aq doctor`: every line says what was looked at, and what to mend where something is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from aq_sandbox.server import RunningSandbox
+from tests.servers.postgres import PostgresServer
+from tests.servers.s3 import S3Server
+from tests.servers.sinks import webhook_sink
+from tests.system.integration.harness import Installation
+from tests.system.platform.conftest import STATIONS, Invoke, days_ago
+
+CHECKS = (
+    "settings",
+    "networks",
+    "home",
+    "object store",
+    "warehouse",
+    "Dagster instance",
+    "alerts",
+    "airqino: clock",
+    "airqino: stations",
+    "airqino: readings",
+)
+
+
+def lines(output: str) -> dict[str, tuple[str, str]]:
+    """What was looked at -> (mark, detail)."""
+    found = {}
+    for line in output.splitlines():
+        mark, _, rest = line.partition(" ")
+        if mark in ("✓", "✗"):
+            name = next(check for check in CHECKS if rest.startswith(f"{check}: "))
+            found[name] = (mark, rest.removeprefix(f"{name}: "))
+        else:
+            # Another server's message goes on over several lines.
+            found[name] = (found[name][0], f"{found[name][1]}\n{line}")
+    return found
+
+
+def sick(output: str) -> dict[str, str]:
+    return {name: detail for name, (mark, detail) in lines(output).items() if mark == "✗"}
+
+
+def test_a_healthy_installation(fresh: Installation, invoke: Invoke) -> None:
+    result = invoke(fresh, "doctor")
+    assert result.exit_code == 0, result.output
+    found = lines(result.stdout)
+    assert tuple(found) == CHECKS
+    assert {mark for mark, _ in found.values()} == {"✓"}
+    assert str(fresh.home) in found["settings"][1]
+    assert found["networks"][1] == "airqino"
+    assert found["airqino: stations"][1] == "2 described"
+    assert found["airqino: readings"][1].startswith("newest hour 20")
+    # It leaves no probe behind.
+    assert not [path for path in (fresh.home / "objects").rglob("*") if path.is_file()]
+
+
+def test_a_healthy_installation_on_s3_and_postgres(
+    fresh: Installation, s3: S3Server, postgres: PostgresServer, invoke: Invoke
+) -> None:
+    bucket = s3.create_bucket("doctor")
+    address = postgres.create_database("doctor")
+    installation = fresh.with_settings(
+        **s3.environment,
+        AQ_OBJECT_STORE=f"s3://{bucket}/objects",
+        AQ_WAREHOUSE=f"ducklake:postgres:{address}",
+        AQ_WAREHOUSE_DATA=f"s3://{bucket}/warehouse",
+    )
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 0, result.output
+    assert lines(result.stdout)["warehouse"][1].startswith("Postgres catalog")
+    assert postgres.password not in result.output
+    assert s3.secret_key not in result.output
+
+
+def test_a_bucket_that_does_not_exist(fresh: Installation, s3: S3Server, invoke: Invoke) -> None:
+    installation = fresh.with_settings(**s3.environment, AQ_OBJECT_STORE="s3://no-such-bucket/x")
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["object store"]
+    assert "'no-such-bucket' does not exist" in wrong["object store"]
+    assert "AQ_OBJECT_STORE" in wrong["object store"]
+
+
+def test_wrong_keys_for_s3(fresh: Installation, s3: S3Server, invoke: Invoke) -> None:
+    bucket = s3.create_bucket("doctor-keys")
+    keys = {**s3.environment, "AWS_SECRET_ACCESS_KEY": "wrong-secret-of-the-test"}
+    installation = fresh.with_settings(**keys, AQ_OBJECT_STORE=f"s3://{bucket}/x")
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 1
+    assert "credentials" in sick(result.stdout)["object store"]
+    assert "wrong-secret-of-the-test" not in result.output
+
+
+def test_a_postgres_that_is_not_there(fresh: Installation, invoke: Invoke) -> None:
+    secret = "pg-secret-of-the-test"
+    address = f"host=127.0.0.1 port=9 dbname=x user=y password={secret}"
+    installation = fresh.with_settings(
+        AQ_WAREHOUSE=f"ducklake:postgres:{address}", AQ_WAREHOUSE_DATA=str(fresh.folder / "data")
+    )
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 1
+    assert list(sick(result.stdout)) == ["warehouse"]
+    assert secret not in result.output
+
+
+def test_a_network_that_cannot_be_reached(fresh: Installation, invoke: Invoke) -> None:
+    result = invoke(fresh.with_settings(AQ_AIRQINO_URL="http://127.0.0.1:9"), "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["airqino: clock", "airqino: readings"]
+    assert "AirQino cannot be reached" in wrong["airqino: readings"]
+
+
+def test_a_station_that_is_unknown(fresh: Installation, invoke: Invoke) -> None:
+    stations = [*STATIONS, "777"]
+    installation = fresh.with_networks(airqino={"start_date": days_ago(30), "stations": stations})
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["airqino: stations"]
+    assert "no station '777'" in wrong["airqino: stations"]
+
+
+def test_a_login_that_is_wanted(
+    fresh: Installation, sandbox: RunningSandbox, invoke: Invoke
+) -> None:
+    sandbox.inject("status", status=401, path_contains="getStationHourlyAvg")
+    result = invoke(fresh, "doctor")
+    assert result.exit_code == 1
+    assert "AQ_AIRQINO_USERNAME" in sick(result.stdout)["airqino: readings"]
+
+
+def test_a_home_that_cannot_be_written(fresh: Installation, invoke: Invoke) -> None:
+    blocked = fresh.folder / "file"
+    blocked.write_text("")
+    result = invoke(fresh.with_settings(AQ_HOME=str(blocked / "home")), "doctor")
+    assert result.exit_code == 1
+    assert {"home", "object store", "warehouse", "Dagster instance"} == set(sick(result.stdout))
+
+
+def test_no_network_enabled(fresh: Installation, invoke: Invoke) -> None:
+    entry = {"enabled": False, "start_date": days_ago(30), "stations": STATIONS}
+    result = invoke(fresh.with_networks(airqino=entry), "doctor")
+    assert result.exit_code == 1
+    assert list(sick(result.stdout)) == ["networks"]
+
+
+@pytest.mark.parametrize("missing", ["AQ_AIRQINO_PASSWORD", "AQ_AIRQINO_CLIENT_SECRET"])
+def test_half_a_login(fresh: Installation, invoke: Invoke, missing: str) -> None:
+    login = {
+        f"AQ_AIRQINO_{name}": "given-in-the-test"
+        for name in ("USERNAME", "PASSWORD", "CLIENT_ID", "CLIENT_SECRET")
+    }
+    result = invoke(fresh.with_settings(**{**login, missing: ""}), "doctor")
+    assert result.exit_code == 1
+    assert missing in sick(result.stdout)["airqino: stations"]
+    assert "given-in-the-test" not in result.output
+
+
+def test_the_channels_of_alerts_are_named(fresh: Installation, invoke: Invoke) -> None:
+    none = lines(invoke(fresh, "doctor").stdout)["alerts"]
+    assert none[0] == "✓"
+    assert "AQ_ALERT_WEBHOOK" in none[1]
+    address = "http://127.0.0.1:9/secret-of-the-test"
+    by_hook = fresh.with_settings(AQ_ALERT_WEBHOOK=address)
+    result = invoke(by_hook, "doctor")
+    assert lines(result.stdout)["alerts"] == ("✓", "the log, webhook")
+    assert "secret-of-the-test" not in result.output
+
+
+def test_a_test_alert_is_sent(fresh: Installation, invoke: Invoke) -> None:
+    with webhook_sink() as hook:
+        installation = fresh.with_settings(AQ_ALERT_WEBHOOK=hook.url("/secret-of-the-test"))
+        result = invoke(installation, "doctor", "--send-test-alert")
+        assert result.exit_code == 0, result.output
+        assert hook.texts == ["[aq] Test\nA test by `aq doctor`: nothing is wrong."]
+        hook.status = 404
+        result = invoke(installation, "doctor", "--send-test-alert")
+    assert result.exit_code == 1
+    assert sick(result.stdout) == {"alerts": "webhook answered 404"}
+    assert "secret-of-the-test" not in result.output
+
+
+def test_wrong_settings_of_alerts(fresh: Installation, invoke: Invoke) -> None:
+    installation = fresh.with_settings(AQ_ALERT_EMAIL_TO="ana@example.org")
+    result = invoke(installation, "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["alerts"]
+    assert "SMTP_HOST" in wrong["alerts"]

@@ -1,0 +1,279 @@
+"""`aq query`: the result alone on standard output, in three forms, and nothing changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from aq_platform.query import SHOWN_ROWS, _attributions, run_query
+from aq_resources.networks.airqino import ATTRIBUTION as AIRQINO
+from aq_resources.services import Services
+from aq_resources.warehouse.warehouse import Warehouse
+from tests.system.integration.harness import Installation
+from tests.system.platform.conftest import STATIONS, Invoke, Loaded
+
+DAYS = "SELECT station_id, date, hours_present, mean FROM air_quality.daily_averages "
+
+
+def test_json_is_a_list_of_objects(loaded: Loaded, invoke: Invoke) -> None:
+    sql = DAYS + "WHERE parameter = 'pm25' ORDER BY station_id, date"
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    assert result.exit_code == 0
+    assert result.stderr == f"Attribution: {AIRQINO}\n"
+    rows = json.loads(result.stdout)
+    assert len(rows) == 3 * len(STATIONS)
+    assert list(rows[0]) == ["station_id", "date", "hours_present", "mean"]
+    assert rows[0]["station_id"] == STATIONS[0]
+    assert rows[0]["date"] == loaded.first
+    assert isinstance(rows[0]["hours_present"], int)
+    assert isinstance(rows[0]["mean"], float)
+
+
+def test_json_has_iso_times_null_numbers_and_lists(loaded: Loaded, invoke: Invoke) -> None:
+    sql = """SELECT TIMESTAMPTZ '2024-03-01 12:00:00+02' AS instant, DATE '2024-03-01' AS day,
+        TIMESTAMP '2024-03-01 12:00:00' AS naive, TIME '12:30' AS clock,
+        'nan'::DOUBLE AS no_number, 'inf'::DOUBLE AS endless, NULL AS nothing,
+        1.50::DECIMAL(9, 2) AS price, 2::HUGEINT AS huge, ['a', 'b'] AS names,
+        [1.5, NULL] AS numbers, {'x': 1, 'y': DATE '2024-03-02'} AS pair, true AS yes,
+        [TIMESTAMPTZ '2024-03-01 12:00:00+00'] AS instants, 'µg/m³ "x"' AS text"""
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    (row,) = json.loads(result.stdout)
+    (instant,) = row.pop("instants")
+    assert datetime.fromisoformat(instant) == datetime.fromisoformat("2024-03-01T12:00:00+00:00")
+    assert row == {
+        "instant": "2024-03-01T10:00:00+00:00",
+        "day": "2024-03-01",
+        "naive": "2024-03-01T12:00:00",
+        "clock": "12:30:00",
+        "no_number": None,
+        "endless": None,
+        "nothing": None,
+        "price": 1.5,
+        "huge": 2,
+        "names": ["a", "b"],
+        "numbers": [1.5, None],
+        "pair": {"x": 1, "y": "2024-03-02"},
+        "yes": True,
+        "text": 'µg/m³ "x"',
+    }
+
+
+def test_csv_has_a_header_and_iso_times(loaded: Loaded, invoke: Invoke) -> None:
+    sql = "SELECT hour, value, NULL AS nothing, 'a,\"b\"' AS odd FROM airqino.hourly_readings"
+    sql += " ORDER BY hour LIMIT 2"
+    result = invoke(loaded.installation, "query", sql, "--format", "csv")
+    assert result.exit_code == 0
+    assert result.stderr == f"Attribution: {AIRQINO}\n"
+    header, *rows = csv.reader(io.StringIO(result.stdout))
+    assert header == ["hour", "value", "nothing", "odd"]
+    assert len(rows) == 2
+    assert rows[0][0] == f"{loaded.first}T00:00:00+00:00"
+    assert math.isfinite(float(rows[0][1]))
+    assert rows[0][2:] == ["", 'a,"b"']
+
+
+@pytest.mark.parametrize(("form", "printed"), [("json", "[]\n"), ("csv", "station_id\n")])
+def test_no_rows_is_a_result_too(loaded: Loaded, invoke: Invoke, form: str, printed: str) -> None:
+    sql = "SELECT station_id FROM airqino.stations WHERE false"
+    result = invoke(loaded.installation, "query", sql, "--format", form)
+    assert (result.exit_code, result.stdout) == (0, printed)
+
+
+def test_a_table_shows_every_column_however_many(loaded: Loaded, invoke: Invoke) -> None:
+    sql = "SELECT * FROM airqino.daily_averages WHERE parameter = 'pm25' ORDER BY ALL LIMIT 1"
+    result = invoke(loaded.installation, "query", sql)
+    assert result.exit_code == 0
+    for text in ("station_id", "completeness", "who_2021_exceeded", STATIONS[0], loaded.first):
+        assert text in result.stdout
+    assert "75_percent_of_hours_civil_day" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM airqino.daily_averages",
+        "UPDATE airqino.stations SET name = 'x'",
+        "DROP TABLE airqino.stations",
+        "CREATE TABLE airqino.mine (x INTEGER)",
+        "CREATE SCHEMA mine",
+        "SELECT 1; DELETE FROM airqino.stations",
+        "ATTACH 'ducklake:sqlite:home/warehouse.sqlite' AS mine",
+        "COPY (SELECT 1) TO 'home/objects/mine.csv'",
+        "CREATE TABLE memory.main.mine AS SELECT 1",
+        "SET memory_limit = '1GB'",
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_nothing_can_be_written(loaded: Loaded, invoke: Invoke, sql: str, form: str) -> None:
+    before = loaded.installation.table("stations", timeless=False)
+    result = invoke(loaded.installation, "query", sql, "--format", form)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "read-only" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert loaded.installation.table("stations", timeless=False).equals(before)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize("sql", ["", "  ; ", "/* nothing yet */"])
+def test_an_empty_query_is_a_mistake(loaded: Loaded, invoke: Invoke, sql: str, form: str) -> None:
+    result = invoke(loaded.installation, "query", sql, "--format", form)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "aq: The query is empty. Write one, such as: SELECT" in result.stderr
+
+
+def test_files_beyond_the_lake_are_not_read(loaded: Loaded, invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("a\n1\n")
+    for sql in (f"FROM '{tmp_path}/mine.csv'", f"FROM read_text('{tmp_path}/mine.csv')"):
+        result = invoke(loaded.installation, "query", sql)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"reads the lake alone: {loaded.installation.home}/warehouse/" in result.stderr
+    # Nor is what this process has in its hands.
+    assert invoke(loaded.installation, "query", "FROM services").exit_code == 1
+    hours = f"FROM '{loaded.installation.home}/objects/airqino/hourly_readings/*/*.parquet' LIMIT 1"
+    assert invoke(loaded.installation, "query", hours).exit_code == 0
+
+
+def test_a_value_that_would_steer_the_terminal_is_shown_as_text(
+    loaded: Loaded, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = """SELECT '[bold red]x[/] [/nothing]' AS "[link=a]b",
+        chr(27) || ']0;title' || chr(7) AS t, chr(155) || '2J' AS c1, chr(8238) || 'abc' AS turned,
+        'Côte d''Ivoire' AS said"""
+    result = invoke(loaded.installation, "query", sql)
+    assert result.exit_code == 0, result.stderr
+    shown = ("[bold red]x[/] [/nothing]", "[link=a]b", r"\u001b]0;title\u0007", r"\u009b2J")
+    for text in (*shown, r"\u202eabc", "Côte d'Ivoire"):
+        assert text in result.stdout
+    wrong = invoke(loaded.installation, "query", "SELECT (chr(27) || '[31m')::INTEGER")
+    assert r"'\u001b[31m'" in wrong.stderr
+    for printed in (result.stdout, wrong.stderr):
+        assert not set(printed) & set("\x07\x1b\x9b\u202e")
+    # CSV and JSON keep what is there, as long as no terminal shows it.
+    csv_sql = ("query", "SELECT chr(155) AS c1", "--format", "csv")
+    assert invoke(loaded.installation, *csv_sql).stdout == "c1\n\x9b\n"
+    services = Services.from_environment()
+    monkeypatch.setattr(services, "warehouse", Warehouse(loaded.installation.location))
+    for form, printed in (("csv", "c1\n\\u009b\n"), ("json", '[{"c1":"\\u009b"}]\n')):
+        terminal = Terminal()
+        run_query(services, "SELECT chr(155) AS c1", form, Console(), terminal)
+        assert terminal.getvalue() == printed
+
+
+class Terminal(io.StringIO):
+    """Text that is looked at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_table_shows_its_first_rows_and_a_file_has_all(
+    loaded: Loaded, invoke: Invoke
+) -> None:
+    result = invoke(loaded.installation, "query", "SELECT range AS n FROM range(56_000)")
+    assert result.exit_code == 0
+    numbers = [int(n) for n in re.findall(r"│ +(\d+) │", result.stdout)]
+    assert numbers == list(range(SHOWN_ROWS))
+    assert f"These are the first {SHOWN_ROWS} rows" in result.stderr
+    assert "--format csv > rows.csv" in result.stderr
+    assert f"LIMIT {SHOWN_ROWS} OFFSET {SHOWN_ROWS}" in result.stderr
+    file = invoke(loaded.installation, "query", "FROM range(56_000)", "--format", "csv")
+    assert file.stdout.count("\n") == 56_001
+    exact = invoke(loaded.installation, "query", f"FROM range({SHOWN_ROWS})")
+    assert exact.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELEKT 1", "syntax error"),
+        ("SELECT * FROM airqino.daily_average", "daily_averages"),
+        ("SELECT nothing_such FROM airqino.stations", "nothing_such"),
+        ("SELECT [bold]", "bold"),
+    ],
+)
+def test_a_wrong_query_is_explained(loaded: Loaded, invoke: Invoke, sql: str, says: str) -> None:
+    for form in ("table", "csv", "json"):
+        result = invoke(loaded.installation, "query", sql, "--format", form)
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert "The query failed" in result.stderr
+        assert says in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_without_a_warehouse_it_says_what_to_run(fresh: Installation, invoke: Invoke) -> None:
+    result = invoke(fresh, "query", "SELECT 1")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"There is no warehouse at {fresh.home / 'warehouse.sqlite'} yet" in result.stderr
+    assert "aq backfill" in result.stderr
+    assert not fresh.home.exists()
+
+
+def test_an_unknown_form_is_a_usage_error(loaded: Loaded, invoke: Invoke) -> None:
+    result = invoke(loaded.installation, "query", "SELECT 1", "--format", "xml")
+    assert result.exit_code == 2
+    assert "json" in result.stderr
+
+
+def test_the_command_alone_prints_the_result_alone(loaded: Loaded) -> None:
+    done = loaded.installation.run("query", "SELECT 1 AS n", "--format", "json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, '[{"n":1}]\n', "")
+
+
+def test_json_keeps_columns_of_one_name_and_integers_of_any_size(
+    loaded: Loaded, invoke: Invoke
+) -> None:
+    sql = "SELECT 1 AS a, 2 AS a, 170141183460469231731687303715884105727::HUGEINT AS huge"
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    assert json.loads(result.stdout) == [{"a": 1, "a_1": 2, "huge": 2**127 - 1}]
+
+
+def test_a_query_to_look_at_or_about_no_network_names_nobody(
+    loaded: Loaded, invoke: Invoke
+) -> None:
+    assert invoke(loaded.installation, "query", DAYS).stderr == ""
+    sql = "SELECT count(*) FROM information_schema.tables"
+    assert invoke(loaded.installation, "query", sql, "--format", "csv").stderr == ""
+
+
+KNOWN = [
+    ("airqino", "1", "Alpha"),
+    ("openaq", "1", "Beta; via OpenAQ"),
+    ("openaq", "2", "Gamma; via OpenAQ"),
+    ("airqino", "3", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("sql", "names", "rows", "named"),
+    [
+        ("FROM openaq.stations", ["n"], [(1,)], ["Beta; via OpenAQ", "Gamma; via OpenAQ"]),
+        ("from OpenAQ.stations", ["station_id"], [("2",)], ["Gamma; via OpenAQ"]),
+        (
+            "FROM air_quality.forecasts",
+            ["station_id", "network"],
+            [("1", "airqino")],
+            ["Alpha"],
+        ),
+        ("FROM air_quality.x", ["station_id"], [("1",)], ["Alpha", "Beta; via OpenAQ"]),
+        ("FROM airqino.x", ["station_id"], [("other",)], [AIRQINO, "Alpha"]),
+        ("FROM airqino.x", ["station_id"], [("3",)], [AIRQINO]),
+        ("FROM airqino.x", ["station_id"], [], []),
+        ("SELECT 1", ["station_id"], [("1",)], []),
+    ],
+)
+def test_whom_a_result_names(
+    sql: str, names: list[str], rows: list[tuple[str, ...]], named: list[str]
+) -> None:
+    assert _attributions(KNOWN, sql, names, rows) == named

@@ -1,0 +1,190 @@
+"""What a reader's own SQL may do, on SQLite and a folder as on Postgres and S3."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from aq_resources.failures import PermanentFailure
+from aq_resources.stores.day_files import parquet_bytes
+from aq_resources.stores.object_store import open_object_store
+from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.reading import check_select, confine
+from aq_resources.warehouse.warehouse import Warehouse
+from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.hourly_readings import HOURLY_READINGS
+from tests.factories import MIDNIGHT, daily_frame, hourly
+
+DAY = date(2024, 3, 1)
+Read = Callable[[str], list[tuple[object, ...]]]
+
+# A lake is made once for many statements: on Postgres and S3 that takes seconds.
+ANSWERED = [
+    "SELECT * FROM air_quality.daily_averages",
+    "FROM airqino.hourly_readings;",
+    "WITH a AS (SELECT 1 AS x) SELECT * FROM a -- a note",
+    "VALUES (1)",
+    "SHOW ALL TABLES",
+    "DESCRIBE airqino.daily_averages",
+    "SUMMARIZE airqino.daily_averages",
+    "PIVOT airqino.daily_averages ON parameter IN ('pm25', 'co') USING avg(mean)",
+    "SELECT unnest([1, 2]), * FROM range(3), generate_series(1, 2)",
+    "SELECT * FROM airqino.daily_averages AT (VERSION => 2)",
+    "FROM lake.snapshots()",
+    "FROM duckdb_tables()",
+    "SELECT table_name FROM information_schema.tables",
+]
+OTHER_STATEMENTS = [
+    "ATTACH '{tmp}/mine.db' AS mine",
+    "ATTACH '{lake}/mine.db' AS mine",
+    "COPY (SELECT 1) TO '{tmp}/out.csv'",
+    "COPY (SELECT 1) TO '{lake}/out.csv'",
+    "EXPORT DATABASE '{lake}/out'",
+    "DETACH lake",
+    "USE memory",
+    "CREATE TABLE memory.main.mine AS SELECT 1",
+    "CREATE MACRO scan(x) AS TABLE FROM sqlite_scan(x, 't')",
+    "INSTALL json",
+    "LOAD httpfs",
+    "SET enable_external_access = true",
+    "PRAGMA database_list",
+    "CALL checkpoint('lake')",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO '{tmp}/out.csv'",
+    "SELECT 1; SELECT 2",
+    "PREPARE p AS SELECT 1",
+]
+FUNCTIONS = [
+    "FROM sqlite_scan('{tmp}/other.sqlite', 't')",
+    "DESCRIBE SELECT * FROM sqlite_scan('{tmp}/other.sqlite', 't')",
+    "SELECT (SELECT max(x) FROM SQLite_Scan('{tmp}/other.sqlite', 't'))",
+    "WITH a AS (FROM sqlite_scan('{tmp}/other.sqlite', 't')) FROM a",
+    "FROM query('FROM sqlite_scan(''{tmp}/other.sqlite'', ''t'')')",
+    "FROM json_execute_serialized_sql('{{}}')",
+    "FROM postgres_scan('host=127.0.0.1 port=1', 'public', 't')",
+    "FROM postgres_query('__ducklake_metadata_lake', 'SELECT 1')",
+    "FROM postgres_execute('__ducklake_metadata_lake', 'DROP TABLE ducklake_table')",
+    "FROM sqlite_query('__ducklake_metadata_lake', 'SELECT 1')",
+    "FROM ducklake_cleanup_old_files('lake', cleanup_all => true)",
+    "FROM ducklake_set_option('lake', 'expire_older_than', '1 day')",
+    "FROM enable_logging(storage := 'file', storage_path := '{tmp}/log')",
+    "FROM pragma_storage_info('airqino.daily_averages')",
+]
+
+
+@pytest.fixture
+def lake(location: WarehouseLocation, tmp_path: Path) -> tuple[Warehouse, str]:
+    """A warehouse with a table and a view over a file, and the folder of the files."""
+    root = location.data_path.rpartition("/")[0] if location.uses_s3 else f"file://{tmp_path}"
+    store, other = (
+        open_object_store(f"{root}/{name}", location.s3_endpoint_url)
+        for name in ("objects", "secret")
+    )
+    other.put("other.csv", b"a\n1\n")
+    store.put("airqino/hourly_readings/day.parquet", parquet_bytes(hourly([1.0], MIDNIGHT)))
+    pattern = store.uri("airqino/hourly_readings/*.parquet")
+    with closing(Warehouse(location)) as warehouse:
+        warehouse.replace(
+            "airqino", DAILY_AVERAGES, daily_frame(DAY), (DAY, DAY + timedelta(days=1))
+        )
+        warehouse.publish_files("airqino", HOURLY_READINGS, pattern)
+    if location.uses_s3:
+        for opened in (store, other):
+            opened.client.close()  # type: ignore[attr-defined]
+    return warehouse, store.uri("")
+
+
+@pytest.fixture
+def read(lake: tuple[Warehouse, str]) -> Iterator[Read]:
+    """Runs a query as a reader may."""
+    warehouse, folder = lake
+    with closing(warehouse.connect_read_only()) as connection:
+        confine(connection, [folder])
+
+        def run(sql: str) -> list[tuple[object, ...]]:
+            check_select(connection, sql)
+            return connection.sql(sql).fetchall()
+
+        yield run
+
+
+def test_what_reads_the_lake_is_answered(read: Read) -> None:
+    for sql in ANSWERED:
+        assert read(sql), sql
+
+
+def test_the_files_of_the_lake_can_be_read_by_name(read: Read, lake: tuple[Warehouse, str]) -> None:
+    [file] = read(f"FROM glob('{lake[1].rstrip('/')}/airqino/*/*.parquet')")
+    assert read(f"SELECT value FROM '{file[0]}'") == [(1.0,)]
+
+
+def test_other_statements_are_refused(
+    read: Read, lake: tuple[Warehouse, str], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    for sql in OTHER_STATEMENTS:
+        with pytest.raises(PermanentFailure, match="read-only: it answers one SELECT"):
+            read(sql.format(tmp=tmp_path, lake=lake[1].rstrip("/")))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_functions_that_reach_beyond_the_lake_are_refused(read: Read, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.sqlite")) as other, other:
+        other.execute("CREATE TABLE t AS SELECT 7 AS x")
+    for sql in FUNCTIONS:
+        with pytest.raises(PermanentFailure, match="it calls no table function"):
+            read(sql.format(tmp=tmp_path))
+
+
+def test_files_beside_the_lake_are_not_read(
+    read: Read, lake: tuple[Warehouse, str], tmp_path: Path
+) -> None:
+    (tmp_path / "objects2").mkdir()
+    (tmp_path / "objects2" / "secret.csv").write_text("a\n1\n")
+    lake_folder = lake[1].rstrip("/")
+    refused = (duckdb.PermissionException, duckdb.CatalogException)
+    for path, errors in (
+        (f"{tmp_path}/objects2/secret.csv", refused),
+        (f"{lake_folder.rpartition('/')[0]}/secret/other.csv", refused),
+        # S3 knows no `..`: there it is a part of a key, and signed as such.
+        (f"{lake_folder}/../secret/other.csv", (*refused, duckdb.HTTPException)),
+        ("/etc/passwd", refused),
+    ):
+        for sql in (f"FROM '{path}'", f"FROM read_text('{path}')"):
+            with pytest.raises(errors):
+                read(sql)
+
+
+def test_no_server_but_the_lakes_is_asked(read: Read) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        with pytest.raises(duckdb.PermissionException):
+            read(f"FROM read_csv('http://127.0.0.1:{server.getsockname()[1]}/a.csv')")
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_secrets_and_settings_stay(read: Read, lake: tuple[Warehouse, str]) -> None:
+    warehouse, folder = lake
+    with closing(warehouse.connect_read_only()) as connection:
+        confine(connection, [folder])
+        for name in ("enable_external_access", "allowed_directories", "allow_unredacted_secrets"):
+            with pytest.raises(duckdb.InvalidInputException, match="locked"):
+                connection.execute(f"RESET {name}")
+        with pytest.raises(duckdb.InvalidInputException):
+            connection.execute("FROM duckdb_secrets(redact => false)")
+    with pytest.raises(PermanentFailure):
+        read("FROM duckdb_secrets()")
+
+
+def test_an_empty_query_is_a_mistake() -> None:
+    with closing(duckdb.connect()) as connection:
+        for sql in ("", " ", ";;", "-- SELECT 1", "/* */"):
+            with pytest.raises(PermanentFailure, match="The query is empty"):
+                check_select(connection, sql)
