@@ -7,6 +7,7 @@ the rest is the same for all.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, ClassVar
@@ -17,12 +18,15 @@ import polars as pl
 from aq_assets.metadata import table_metadata
 from aq_assets.partitions import window_of
 from aq_assets.plots import Line, plot
-from aq_resources.io_managers import FrameStream
+from aq_resources.io_managers import FrameStream, PartitionsLeftOut
 from aq_resources.progress import report
-from aq_science.windows import HOUR, Window
+from aq_resources.stores.raw_pulls import DamagedPull
+from aq_science.windows import DAY, HOUR, Window
 
 # As often as this a chunk is written again because what it was made from changed meanwhile.
 _ROUNDS = 5
+# So many days a message names.
+_NAMED = 5
 
 DayDetails = Callable[[pl.DataFrame], Mapping[date, Mapping[str, Any]]]
 
@@ -105,23 +109,48 @@ def chunked(
         beside: Partitions outside the run's window that a change within it may reach.
 
     Returns:
-        What the IO managers store.
+        What the IO managers store. Days whose raw pulls are damaged are left out; the stream then
+        ends with the `PartitionsLeftOut` that names them.
     """
     window = window_of(context)
 
     def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
-        for chunk in sorted([*window.chunks(step), *beside]):
-            for _ in range(_ROUNDS):
-                frame = compute(chunk)
-                if frame is not None:
-                    yield chunk, frame
-                if not outdated(chunk):
-                    break
+        waiting = deque(sorted([*window.chunks(step), *beside]))
+        damaged: dict[date, DamagedPull] = {}
+        while waiting:
+            chunk = waiting.popleft()
+            try:
+                for _ in range(_ROUNDS):
+                    frame = compute(chunk)
+                    if frame is not None:
+                        yield chunk, frame
+                    if not outdated(chunk):
+                        break
+            except DamagedPull as damage:
+                if len(days := chunk.dates) > 1:
+                    waiting.extendleft(reversed(list(chunk.chunks(DAY))))
+                else:
+                    damaged[days[0]] = damage
+                continue
             if frame is not None and chunk not in beside:
                 tally.add(frame)
+        if damaged:
+            raise _without(damaged)
         tally.finish()
 
     return FrameStream(chunks(), details, tally.metadata, Progress(context, window))
+
+
+def _without(damaged: Mapping[date, DamagedPull]) -> PartitionsLeftOut:
+    days = ", ".join(str(day) for day in sorted(damaged)[:_NAMED])
+    more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+    files = list(dict.fromkeys(damage.message for damage in damaged.values()))
+    others = (
+        f" {len(files) - 1} more are damaged: aq doctor --deep names them." if files[1:] else ""
+    )
+    return PartitionsLeftOut(
+        f"{days}{more} stay as they were, all other days are written. {files[0]}{others}"
+    )
 
 
 class Progress:

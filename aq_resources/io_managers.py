@@ -51,6 +51,10 @@ class AnswerStream:
     details: Callable[[], Metadata] = _none
 
 
+class PartitionsLeftOut(PermanentFailure):
+    """Some partitions of a stream could not be made; the frames before it are all others."""
+
+
 @dataclass
 class FrameStream:
     """Frames of consecutive windows that each hold whole partitions, in order; a window that comes
@@ -137,31 +141,44 @@ class ObjectStoreIOManager(dg.IOManager):
         sizes: dict[date, tuple[int, int]] = {}
         details: dict[str, Metadata] = {}
         attributions = self.attributions(network)
-        for window, frame in stream.chunks:
-            files.require_schema(frame)
-            numbers = stream.details(frame)
-            for day, part in by_day(window, frame):
-                stations = part["station_id"].unique().cast(pl.String).to_list()
-                data = files.write(day, part, file_metadata(network, stations, attributions))
-                key = day.isoformat()
-                metadata: dict[str, Any] = {
-                    "dagster/partition_row_count": len(part),
-                    **numbers.get(day, {}),
-                    "uri": dg.MetadataValue.path(self.store.uri(files.key(day))),
-                    "size_bytes": len(data),
-                    "sha256": hashlib.sha256(data).hexdigest(),
-                }
-                if key in own:
-                    details[key] = metadata
-                    sizes[day] = len(part), len(data)
-                else:
-                    # At once: should the run fail later, nothing would write this day again.
-                    context.log_event(
-                        dg.AssetMaterialization(context.asset_key, metadata=metadata, partition=key)
-                    )
-            stream.progress(window)
+        failure: PartitionsLeftOut | None = None
+        try:
+            for window, frame in stream.chunks:
+                files.require_schema(frame)
+                numbers = stream.details(frame)
+                for day, part in by_day(window, frame):
+                    stations = part["station_id"].unique().cast(pl.String).to_list()
+                    data = files.write(day, part, file_metadata(network, stations, attributions))
+                    key = day.isoformat()
+                    metadata: Metadata = {
+                        "dagster/partition_row_count": len(part),
+                        **numbers.get(day, {}),
+                        "uri": dg.MetadataValue.path(self.store.uri(files.key(day))),
+                        "size_bytes": len(data),
+                        "sha256": hashlib.sha256(data).hexdigest(),
+                    }
+                    if key in own:
+                        details[key] = metadata
+                        sizes[day] = len(part), len(data)
+                    else:
+                        # At once: should the run fail later, nothing would write this day again.
+                        context.log_event(
+                            dg.AssetMaterialization(
+                                context.asset_key, metadata=metadata, partition=key
+                            )
+                        )
+                stream.progress(window)
+        except PartitionsLeftOut as error:
+            failure = error
         if name in WAREHOUSE_VIEWS and details:
             self.warehouse.publish_files(network, WAREHOUSE_VIEWS[name], files.pattern)
+        if failure is not None:
+            # What is written is written, and only what is not has failed.
+            for key, metadata in details.items():
+                context.log_event(
+                    dg.AssetMaterialization(context.asset_key, metadata=metadata, partition=key)
+                )
+            raise failure
         totals = {
             "rows": sum(rows for rows, _ in sizes.values()),
             "partitions": len(sizes),

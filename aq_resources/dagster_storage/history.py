@@ -31,6 +31,7 @@ from dagster._core.storage.event_log.schema import (
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable
 
+from aq_resources.dagster_storage.run_health import forget_counts
 from aq_resources.failures import PermanentFailure
 
 BATCH = 500
@@ -116,6 +117,7 @@ def prune_history(
         done.runs_deleted += len(gone)
         done.runs_kept += len(kept)
     unfinished = runs.get_run_ids(dg.RunsFilter(statuses=_UNFINISHED))
+    forget_counts(runs, unfinished)
     _delete_superseded(events.index_transaction, naive, unfinished, batch)
     if isinstance(events, SqliteEventLogStorage):
         _delete_stray_shards(instance, events, before)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -32,6 +32,7 @@ _LOG = logging.getLogger("aq.runs")
 _BEAT_SECONDS = 15.0
 _PATIENCE_SECONDS = 120
 _LOOKS = 3
+_BEATS = "aq/beats/"
 
 
 @contextmanager
@@ -85,8 +86,19 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
         )
 
 
+def forget_counts(runs: SqlRunStorage, unfinished: Collection[str]) -> None:
+    """Forget the counts of all other runs: those that were killed, and ended by their server."""
+    key = KeyValueStoreTable.c.key
+    with runs.connect() as connection:
+        connection.execute(
+            KeyValueStoreTable.delete().where(
+                key.startswith(_BEATS), key.not_in([_key(run_id) for run_id in unfinished])
+            )
+        )
+
+
 def _key(run_id: str) -> str:
-    return f"aq/beats/{run_id}"
+    return _BEATS + run_id
 
 
 @dataclass(frozen=True)

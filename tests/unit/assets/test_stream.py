@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from aq_assets.stream import Tally, chunked
-from aq_resources.io_managers import FrameStream
+from aq_resources.io_managers import FrameStream, PartitionsLeftOut
 from aq_resources.progress import listening
+from aq_resources.stores.raw_pulls import DamagedPull
 from aq_science.windows import DAY, Window
 from tests.factories import HOUR, MIDNIGHT
 
@@ -126,3 +127,23 @@ def test_progress_counts_the_hours_of_the_run_and_no_others() -> None:
         for window, _ in made.chunks:
             made.progress(window)
     assert heard == [("net/table", 48, 72), ("net/table", 72, 72)]
+
+
+def test_days_with_damaged_raw_pulls_are_left_out_and_named_at_the_end() -> None:
+    bad = [MIDNIGHT + 2 * DAY, MIDNIGHT + 3 * DAY]
+
+    def compute(window: Window) -> pl.DataFrame:
+        for start in bad:
+            if window.start <= start < window.end:
+                raise DamagedPull(f"file://{start:%d}", f"days={start:%Y-%m-%d}", "cut off")
+        return rows(window)
+
+    tally = RowTally()
+    made = stream(6, tally, compute)
+    seen: list[float] = []
+    with pytest.raises(PartitionsLeftOut, match=r"2024-03-03, 2024-03-04 stay.*1 more") as failure:
+        for window, _ in made.chunks:
+            seen += [(chunk.start - MIDNIGHT) / DAY for chunk in window.chunks(DAY)]
+    assert seen == [0, 1, 4, 5]
+    assert tally.rows == 4 * 24
+    assert "file://03 is damaged (cut off)" in str(failure.value)

@@ -233,7 +233,9 @@ def test_what_we_need_is_there(need: Need) -> None:
         has = {*dir(found), *getattr(found, "__annotations__", ())}
     for attribute in need.attributes:
         # `dir` of an enumeration lists no methods.
-        assert attribute in has or hasattr(found, attribute), gone(f"{need.name}.{attribute}", need.purpose)
+        assert attribute in has or hasattr(found, attribute), gone(
+            f"{need.name}.{attribute}", need.purpose
+        )
 
 
 @pytest.mark.parametrize(("owner", "name"), UNDOCUMENTED, ids=str)

@@ -24,6 +24,7 @@ from aq_resources.io_managers import (
     DuckDBIOManager,
     FrameStream,
     ObjectStoreIOManager,
+    PartitionsLeftOut,
 )
 from aq_resources.networks.airqino import ATTRIBUTION as AIRQINO
 from aq_resources.stores.day_files import DayFiles, file_name, parquet_bytes
@@ -312,6 +313,24 @@ def test_failure_half_way_keeps_the_days_done_and_the_old_ones(
     days: DayFiles = load("hourly_readings", local_files, D1, D3)
     values = days.scan(Window.of_days(D1, D3)).select("value").collect()["value"]
     assert values.to_list() == [9.0] * 24 + [1.0] * 48
+
+
+def test_of_a_range_with_days_left_out_the_others_are_materialized(
+    local_files: ObjectStoreIOManager,
+) -> None:
+    def without_the_second(window: Window) -> FrameStream:
+        def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
+            for day in (D1, D3):
+                yield Window.of_days(day, day), readings(Window.of_days(day, day))
+            raise PartitionsLeftOut("2024-03-02 stays as it was")
+
+        return FrameStream(chunks())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(PartitionsLeftOut):
+            run("hourly_readings", without_the_second, local_files, D1, D3, instance)
+        made = instance.get_materialized_partitions(dg.AssetKey(["airqino", "hourly_readings"]))
+    assert made == {"2024-03-01", "2024-03-03"}
 
 
 def test_details_summary_and_progress_are_told(local_files: ObjectStoreIOManager) -> None:

@@ -8,8 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.runs import SqlRunStorage
 
-from aq_resources.dagster_storage.run_health import BeatWatch, HealthCheckedRunLauncher, beating
+from aq_resources.dagster_storage.run_health import (
+    BeatWatch,
+    HealthCheckedRunLauncher,
+    beating,
+    forget_counts,
+)
 
 PATIENCE = 120
 
@@ -92,3 +98,13 @@ def test_the_daemons_question_follows_the_count(kept: dg.DagsterInstance) -> Non
     with beating(kept, run.run_id):
         assert statuses(2) == [WorkerStatus.RUNNING] * 2
     assert kept.daemon_cursor_storage.get_cursor_values({f"aq/beats/{run.run_id}"}) == {}
+
+
+@pytest.mark.server
+def test_a_killed_runs_count_goes_with_the_old_history(kept: dg.DagsterInstance) -> None:
+    counts = {f"aq/beats/{run_id}": "5" for run_id in ("killed", "at work")}
+    kept.daemon_cursor_storage.set_cursor_values({**counts, "aq/beat": "not a run's"})
+    assert isinstance(kept.run_storage, SqlRunStorage)
+    forget_counts(kept.run_storage, ["at work"])
+    left = kept.daemon_cursor_storage.get_cursor_values({*counts, "aq/beat"})
+    assert left == {"aq/beats/at work": "5", "aq/beat": "not a run's"}
