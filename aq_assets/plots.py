@@ -63,7 +63,9 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
     from matplotlib.figure import Figure
     from PIL import Image
 
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
+    # Matplotlib's own layout draws everything once more to find the margins.
+    figure.subplots_adjust(left=0.1, right=0.985, top=0.89, bottom=0.15)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for line in lines[:_MOST_LINES]:

@@ -17,13 +17,15 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from aq_sandbox.server import RunningSandbox
-from tests import kinds, signatures
+from tests import kinds, migrations, signatures
+from tests.servers.leftovers import ended_with_us
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.s3 import S3Server, s3_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
 signatures.take_for_granted()
+migrations.read_once()
 
 _numbers = count(1)
 
@@ -64,6 +66,13 @@ def _alone(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     with kinds.alone_in_its_process():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_leftovers() -> Iterator[None]:
+    """A run that is killed leaves no `aq up` at work."""
+    with ended_with_us():
         yield
 
 

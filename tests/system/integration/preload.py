@@ -3,12 +3,17 @@
 import gc
 import importlib
 import logging
+import tempfile
 from datetime import date
 
+import dagster as dg
+
 from aq_assets.plots import Line, plot
+from aq_resources.http.client import HttpClient
 from aq_resources.networks import known_networks
+from aq_science.stations import zone_at
 from aq_science.windows import DAY, midnight
-from tests import signatures
+from tests import migrations, signatures
 
 # prophet.plot reports at import, as an error, that plotly is absent.
 logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
@@ -49,10 +54,18 @@ for _module in (
     importlib.import_module(_module)
 
 signatures.take_for_granted()
+migrations.read_once()
 
 # The first picture of a process looks for its fonts.
 _day = midnight(date(2025, 6, 10))
 plot("PM2.5", "µg/m³", [Line("1", [_day, _day + DAY], [1.0, 2.0])])
+
+# The first position looks for its map, the first request for its certificates, and the first home
+# for its migrations.
+zone_at(50.6, 4.6)
+HttpClient("none").close()
+with tempfile.TemporaryDirectory() as _home, dg.DagsterInstance.local_temp(_home):
+    pass
 
 # A collection in a fork would copy every page of what is here.
 gc.collect()

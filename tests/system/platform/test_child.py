@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import ROOT
 from tests.system.running import wait_until
@@ -34,12 +35,22 @@ if sys.argv[1] == "stop":
 time.sleep(10_000)
 """
 
+TESTS = """
+import subprocess, sys, time
+from tests.servers.leftovers import ended_with_us
+with ended_with_us():
+    subprocess.Popen([sys.executable, "-m", "deaf"], start_new_session=True)
+    time.sleep(10_000)
+"""
 
-def started(folder: Path, how: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+
+def started(
+    folder: Path, how: str, parent_code: str = PARENT
+) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """The parent, and what runs below it."""
     (folder / "deaf.py").write_text(DEAF)
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, how],
+        [sys.executable, "-c", parent_code, how],
         cwd=ROOT,
         env={"PYTHONPATH": f"{ROOT}:{folder}"},
         stdin=subprocess.PIPE,
@@ -55,8 +66,9 @@ def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_parent_killed_hard_leaves_nothing_behind(tmp_path: Path) -> None:
-    parent, below = started(tmp_path, "be killed")
+@pytest.mark.parametrize("code", [PARENT, TESTS], ids=["platform", "tests"])
+def test_a_parent_killed_hard_leaves_nothing_behind(tmp_path: Path, code: str) -> None:
+    parent, below = started(tmp_path, "be killed", code)
     with parent:
         assert not any(gone(one) for one in below)
         parent.kill()
