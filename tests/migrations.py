@@ -25,4 +25,4 @@ def _from_config(config: Config) -> ScriptDirectory:
 
 def read_once() -> None:
     """In this process, from here on."""
-    ScriptDirectory.from_config = _from_config  # type: ignore[method-assign, assignment]
+    ScriptDirectory.from_config = _from_config  # type: ignore[method-assign]
