@@ -135,10 +135,9 @@ def test_its_chain_runs_and_a_second_backfill_changes_no_row(installed: Installa
         assert frame.equals(before[name]), name
 
     installed.succeed("refresh")
-    forecasts = installed.query(
-        "SELECT DISTINCT network, mode FROM air_quality.forecasts ORDER BY network"
-    )
-    assert forecasts == [{"network": n, "mode": "live"} for n in ("airqino", "cityair")]
+    with installed.reader() as lake:
+        forecasts = lake.sql("SELECT DISTINCT network, mode FROM air_quality.forecasts ORDER BY 1")
+        assert forecasts.fetchall() == [(network, "live") for network in ("airqino", "cityair")]
     examined = installed.succeed("doctor").stdout
     assert "✓ cityair: clock" in examined
     assert "✓ cityair: stations: 2 described" in examined

@@ -68,9 +68,8 @@ def installation(folder: Path, servers: Servers) -> Installation:
     )
 
 
-def undisturbed(folder: Path, servers: Servers) -> Tables:
-    """The tables of an installation to which nothing happened."""
-    one = installation(folder, servers)
+def undisturbed(one: Installation) -> Tables:
+    """The tables of a fresh installation to which nothing happens."""
     one.succeed("backfill", *WEEK)
     found = tables(one)
     assert opinions(one, found) == []
@@ -218,7 +217,7 @@ def main() -> int:
     chosen = parser.parse_args()
     bad = 0
     with tempfile.TemporaryDirectory() as folder, four_servers() as servers:
-        expected = undisturbed(Path(folder) / "undisturbed", servers)
+        expected = undisturbed(installation(Path(folder) / "undisturbed", servers))
         for seed in range(chosen.first, chosen.first + chosen.seeds):
             own = Path(folder) / str(seed)
             wrong = faults_of(seed, own, servers, expected)

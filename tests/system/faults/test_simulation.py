@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.faults.simulation import Servers, Tables, faults_of, four_servers, undisturbed
+from tests.system.faults import raw_checker
+from tests.system.faults.simulation import (
+    Servers,
+    Tables,
+    faults_of,
+    four_servers,
+    installation,
+    undisturbed,
+)
+from tests.system.integration.harness import Installation
 
-SEEDS = range(3)
+SEEDS = range(2)
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +28,13 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="module")
-def expected(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), servers)
+def sound(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return installation(tmp_path_factory.mktemp("undisturbed"), servers)
+
+
+@pytest.fixture(scope="module")
+def expected(sound: Installation) -> Tables:
+    return undisturbed(sound)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -32,15 +46,10 @@ def test_whatever_goes_wrong_the_tables_are_those_of_an_undisturbed_run(
 
 
 def test_the_independent_reading_sees_a_wrong_and_a_missing_value(
-    servers: Servers, tmp_path: Path
+    sound: Installation, expected: Tables
 ) -> None:
-    from tests.system.faults import raw_checker
-    from tests.system.faults.simulation import WEEK, installation
-
-    one = installation(tmp_path, servers)
-    one.succeed("backfill", "airqino", *WEEK)
-    table = one.table("hourly_readings")
-    folder = one.home / "objects" / "airqino"
+    table = expected["airqino.hourly_readings"]
+    folder = sound.home / "objects" / "airqino"
     assert raw_checker.differences(folder, "airqino", table) == []
     assert len(raw_checker.differences(folder, "airqino", table[1:])) == 1
     changed = table.with_columns(value_native=table["value_native"] + 1)

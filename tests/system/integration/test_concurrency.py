@@ -1,4 +1,4 @@
-"""Eight writers and two readers at one warehouse: nobody fails, nothing is lost or half-seen."""
+"""Eight writers and two readers at one warehouse: none fails, nothing is lost or half-seen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.system.integration import crowd
 from tests.system.integration.harness import PATIENCE_S
 from tests.system.integration.warm import FORKS
 
-WRITES = int(os.environ.get("AQ_TEST_WRITES") or 25)
+WRITES = int(os.environ.get("AQ_TEST_WRITES") or 12)
 WRITERS = 8
 
 
