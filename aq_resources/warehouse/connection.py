@@ -51,6 +51,8 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         for name in needed:
             connection.execute(f"LOAD {quoted(str(extension_path(name)))}")
         connection.execute("SET TimeZone = 'UTC'")
+        # It would be drawn on standard output, amid the rows of `aq query`.
+        connection.execute("SET enable_progress_bar = false")
         if location.uses_s3:
             _create_s3_secret(connection, location.s3_endpoint_url)
         # Few rows go to Parquet as well: moving them there later would take them from readers.

@@ -638,3 +638,9 @@ def test_a_view_whose_files_are_lost_does_not_shut_the_warehouse(tmp_path: Path)
     file.write_bytes(parquet_bytes(rows))
     with closing(Warehouse(location, networks=files)) as warehouse:
         assert len(warehouse.read("SELECT * FROM air_quality.hourly_readings")) > 0
+
+
+def test_no_progress_bar_is_drawn_amid_a_querys_rows(warehouse: Warehouse) -> None:
+    with closing(warehouse.connect_read_only()) as connection:
+        shown = connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    assert shown == (False,)
