@@ -20,6 +20,7 @@ import msgspec
 import tenacity
 
 from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.http.deadline import bound_connections, ending
 from aq_resources.http.inside import is_inside
 from aq_resources.http.json_reader import UNDECODABLE, NotJsonError, read_json
 from aq_resources.http.secrets import redact, without_secrets
@@ -225,9 +226,12 @@ class HttpClient:
         check: Callable[[httpx.Response], str | None] | None,
         until: float,
     ) -> httpx.Response:
-        request = self._client.build_request(method, url, params=params, json=json)
+        request = self._client.build_request(
+            method, url, params=params, json=json, extensions={"trace": bound_connections}
+        )
         try:
-            response = self._send(request, until)
+            with ending(until):
+                response = self._send(request)
         except httpx.TimeoutException as error:
             raise TransientFailure(
                 f"{self.network} did not answer in time: {method} {url}"
@@ -253,31 +257,29 @@ class HttpClient:
         self._last_success = time.monotonic()
         return response
 
-    def _send(self, request: httpx.Request, until: float) -> httpx.Response:
+    def _send(self, request: httpx.Request) -> httpx.Response:
         """The answer, redirects followed: secrets go to the host that was asked, and no other.
 
         A secret that the answer repeats is removed before anyone sees it.
         """
         home = request
-        response = self._receive(request, until)
+        response = self._receive(request)
         for _ in range(MAX_REDIRECTS):
             following = response.next_request
             if following is None:
                 break
             self._refuse_inside(home, following)
             if _origin(following) == _origin(home):
-                response = self._receive(following, until)
+                response = self._receive(following)
             else:
-                response = self._receive(self._for_another_host(following), until, auth=None)
+                response = self._receive(self._for_another_host(following), auth=None)
         cleaned = _clean(response)
         # JSON and CSV are UTF-8 whatever the header says; some names of charsets even raise.
         cleaned.encoding = "utf-8"
         return cleaned
 
-    def _receive(
-        self, request: httpx.Request, until: float, **options: httpx.Auth | None
-    ) -> httpx.Response:
-        """One answer with its body, which may be neither endless in time nor in size."""
+    def _receive(self, request: httpx.Request, **options: httpx.Auth | None) -> httpx.Response:
+        """One answer with its body, which may not be endless in size."""
         response = self._client.send(request, stream=True, **options)  # type: ignore[arg-type]
         parts, size = [], 0
         try:
@@ -290,8 +292,6 @@ class HttpClient:
                         f"{request.method} {request.url.copy_with(query=None)}: nothing that was "
                         "asked for is so large. Its form may be new."
                     )
-                if time.monotonic() > until:
-                    raise httpx.ReadTimeout("the answer does not end", request=request)
         finally:
             response.close()
         whole = _with_content(response, b"".join(parts))
