@@ -163,7 +163,14 @@ def _alerts(*, send: bool) -> str:
 
 def _clock(services: Services, network: str) -> str:
     url = str(getattr(settings_class(network)(), "url", ""))
-    answer = httpx.get(url, timeout=services.settings.http_timeout_seconds)
+    try:
+        answer = httpx.get(url, timeout=services.settings.http_timeout_seconds)
+    except (httpx.InvalidURL, ValueError):
+        # Its text repeats parts of the address, which may be a proxy's password.
+        raise PermanentFailure(
+            f"AQ_{network.upper()}_URL, or the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, is "
+            "no address: correct it"
+        ) from None
     if "Date" not in answer.headers:
         return "the server sends no date to compare with"
     off = (services.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()

@@ -19,7 +19,7 @@ import httpx
 import msgspec
 import tenacity
 
-from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.http.deadline import bound_connections, ending
 from aq_resources.http.inside import is_inside
 from aq_resources.http.json_reader import UNDECODABLE, NotJsonError, read_json
@@ -103,6 +103,9 @@ class HttpClient:
             deadline: Seconds after which a request ends with all its tries; by default
                 `DEADLINE_TIMEOUTS` time-outs.
             max_bytes: The largest answer, unpacked.
+
+        Raises:
+            SettingsError: the environment names a proxy by what is no address.
         """
         self.network = network
         self._refusal_hint = refusal_hint or (lambda response: "")
@@ -110,15 +113,26 @@ class HttpClient:
         self._own_headers = headers or {}
         self._deadline = DEADLINE_TIMEOUTS * timeout if deadline is None else deadline
         self._max_bytes = max_bytes
-        self._client = httpx.Client(
-            verify=_trusted(),
-            timeout=timeout,
-            auth=auth,
-            headers={"User-Agent": "aq-platform (air-quality data platform)", **self._own_headers},
-            event_hooks={"request": [on_request]} if on_request else None,
-            # What a server would have us remember belongs to no later question.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        try:
+            self._client = httpx.Client(
+                verify=_trusted(),
+                timeout=timeout,
+                auth=auth,
+                headers={
+                    "User-Agent": "aq-platform (air-quality data platform)",
+                    **self._own_headers,
+                },
+                event_hooks={"request": [on_request]} if on_request else None,
+                # What a server would have us remember belongs to no later question.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        except (httpx.InvalidURL, ValueError):
+            # Its text repeats parts of the address, which may hold a password.
+            raise SettingsError(
+                "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is no address of a proxy: write "
+                "http://user:password@host:port, with special characters in the password as %2F "
+                "and the like."
+            ) from None
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0
         ) + tenacity.wait_random(0, backoff_seconds)

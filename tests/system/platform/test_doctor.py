@@ -115,6 +115,30 @@ def test_a_network_that_cannot_be_reached(fresh: Installation, invoke: Invoke) -
     assert "AirQino cannot be reached" in wrong["airqino: readings"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "http://user:hun/ter-of-the-test@127.0.0.1:9"),
+        ("AQ_AIRQINO_URL", "http://127.0.0.1:none"),
+    ],
+)
+def test_an_address_that_is_none(
+    fresh: Installation, invoke: Invoke, name: str, value: str
+) -> None:
+    result = invoke(fresh.with_settings(**{name: value, "NO_PROXY": ""}), "doctor")
+    assert result.exit_code == 1, result.exception
+    assert name in sick(result.stdout)["airqino: clock"]
+    assert "hun" not in result.output
+
+
+def test_a_login_in_an_address(fresh: Installation, invoke: Invoke) -> None:
+    installation = fresh.with_settings(AQ_AIRQINO_URL="http://user:hunter-of-the-test@127.0.0.1:9")
+    for command in (("doctor",), ("query", "SELECT 1"), ("refresh",)):
+        result = invoke(installation, *command)
+        assert "hunter-of-the-test" not in result.output
+    assert "AQ_AIRQINO_USERNAME" in result.output
+
+
 def test_a_station_that_is_unknown(fresh: Installation, invoke: Invoke) -> None:
     stations = [*STATIONS, "777"]
     installation = fresh.with_networks(airqino={"start_date": days_ago(30), "stations": stations})
