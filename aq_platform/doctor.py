@@ -13,7 +13,7 @@ from itertools import chain
 import httpx
 from rich.console import Console
 
-from aq_platform.console import plain
+from aq_platform.console import database_failure, plain, records_failure
 from aq_platform.instance import open_instance
 from aq_platform.sandbox_guard import guarded_services, refuse_mixing
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
@@ -142,7 +142,18 @@ def _warehouse(services: Services) -> str:
 
 
 def _instance(services: Services) -> str:
+    try:
+        return _count_runs(services)
+    except Exception as error:
+        if (reason := database_failure(error)) is None:
+            raise
+        raise PermanentFailure(records_failure(reason)) from error
+
+
+def _count_runs(services: Services) -> str:
     with open_instance(services.settings) as instance:
+        # So that the database of all runs' events is read as well.
+        instance.event_log_storage.get_concurrency_keys()
         return f"{instance.get_runs_count()} runs recorded"
 
 

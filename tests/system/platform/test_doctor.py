@@ -166,6 +166,32 @@ def test_a_home_that_cannot_be_written(fresh: Installation, invoke: Invoke) -> N
     assert {"home", "object store", "warehouse", "Dagster instance"} == set(sick(result.stdout))
 
 
+@pytest.mark.parametrize("database", ["history/runs.db", "history/runs/index.db"])
+def test_a_damaged_database_of_dagster(fresh: Installation, invoke: Invoke, database: str) -> None:
+    assert invoke(fresh, "doctor").exit_code == 0
+    path = fresh.home / "dagster" / database
+    path.write_bytes(b"garbage" * 999)
+    result = invoke(fresh, "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["Dagster instance"]
+    assert wrong["Dagster instance"].startswith(f"{path}, of Dagster's records of runs, is damaged")
+    begun = invoke(fresh, "backfill", "--start", days_ago(2), "--end", days_ago(2))
+    assert begun.exit_code == 1
+    assert f"{path}, of Dagster's records of runs, is damaged" in begun.output
+
+
+def test_a_damaged_catalog(fresh: Installation, invoke: Invoke) -> None:
+    assert invoke(fresh, "doctor").exit_code == 0
+    path = fresh.home / "warehouse.sqlite"
+    path.write_bytes(b"garbage" * 999)
+    result = invoke(fresh, "doctor")
+    assert list(sick(result.stdout)) == ["warehouse"]
+    for said in (result, invoke(fresh, "query", "SELECT 1")):
+        assert said.exit_code == 1
+        assert f"The warehouse's catalog {path} is damaged" in said.output
+
+
 def test_no_network_enabled(fresh: Installation, invoke: Invoke) -> None:
     entry = {"enabled": False, "start_date": days_ago(30), "stations": STATIONS}
     result = invoke(fresh.with_networks(airqino=entry), "doctor")
