@@ -120,6 +120,13 @@ def _permanent_cause(
             ),
         ),
         (
+            location.sqlite_path is not None and said("readonly database", "unable to open"),
+            (
+                f"The warehouse's catalog {where} cannot be opened for writing ({text}). Give this "
+                "user the right to write it and its folder, which reading needs as well."
+            ),
+        ),
+        (
             said("catalog version mismatch"),
             (
                 f"The warehouse at {where} was made by a newer version of DuckLake ({text}). "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from aq_sandbox.server import RunningSandbox
@@ -163,7 +165,9 @@ def test_a_home_that_cannot_be_written(fresh: Installation, invoke: Invoke) -> N
     blocked.write_text("")
     result = invoke(fresh.with_settings(AQ_HOME=str(blocked / "home")), "doctor")
     assert result.exit_code == 1
-    assert {"home", "object store", "warehouse", "Dagster instance"} == set(sick(result.stdout))
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["settings"]
+    assert f"{blocked} is no folder" in wrong["settings"]
 
 
 @pytest.mark.parametrize("database", ["history/runs.db", "history/runs/index.db"])
@@ -179,6 +183,34 @@ def test_a_damaged_database_of_dagster(fresh: Installation, invoke: Invoke, data
     begun = invoke(fresh, "backfill", "--start", days_ago(2), "--end", days_ago(2))
     assert begun.exit_code == 1
     assert f"{path}, of Dagster's records of runs, is damaged" in begun.output
+
+
+HOMES = ["file", "file/home", "link", "link/home", "loop", "a#b", "x" * 300]
+
+
+@pytest.mark.parametrize("home", [*HOMES, "/proc/aq"])
+def test_an_unusable_home_is_one_line(fresh: Installation, invoke: Invoke, home: str) -> None:
+    (fresh.folder / "file").touch()
+    (fresh.folder / "link").symlink_to(fresh.folder / "nothing")
+    (fresh.folder / "loop").symlink_to(fresh.folder / "loop")
+    unusable = fresh.with_settings(AQ_HOME=str(fresh.folder / home))
+    days = ("--start", days_ago(2), "--end", days_ago(2))
+    for command in (("query", "SELECT 1"), ("backfill", *days), ("up",), ("doctor",)):
+        result = invoke(unusable, *command)
+        assert result.exit_code == 1, (command, result.output)
+        assert isinstance(result.exception, SystemExit), (command, result.exception)
+        assert home in result.output
+    assert len(sick(result.stdout)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_without_the_right_to_write(fresh: Installation, invoke: Invoke) -> None:
+    shut = fresh.folder / "shut"
+    shut.mkdir(0o500)
+    result = invoke(fresh.with_settings(AQ_HOME=str(shut)), "doctor")
+    assert result.exit_code == 1
+    assert list(sick(result.stdout)) == ["home"]
+    assert "Point AQ_HOME at a folder that can" in result.stdout
 
 
 def test_a_damaged_catalog(fresh: Installation, invoke: Invoke) -> None:
