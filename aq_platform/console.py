@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -39,13 +42,10 @@ def readable_errors() -> Iterator[None]:
         err.print("[yellow]Interrupted; nothing was half-written.[/]")
         raise typer.Exit(130) from None
     except Exception as error:
-        reason = _database_failure(error)
+        reason = database_failure(error)
         if reason is None:
             raise
-        _print_error(
-            f"Dagster's records of runs cannot be kept: {reason}. Free space in DAGSTER_HOME, or "
-            "see that its database is up; then run this again."
-        )
+        _print_error(records_failure(reason))
         raise typer.Exit(1) from None
 
 
@@ -76,7 +76,38 @@ def _print_error(text: str) -> None:
     err.print(f"[bold red]aq:[/] {plain(text)}", highlight=False, soft_wrap=True)
 
 
-def _database_failure(error: BaseException | None) -> str | None:
+def records_failure(reason: str) -> str:
+    """What to do where Dagster's records could not be kept, for what their database said."""
+    home = Path(os.environ.get("DAGSTER_HOME", "DAGSTER_HOME"))
+    if path := _damaged(home):
+        return (
+            f"{path}, of Dagster's records of runs, is damaged. Stop everything and restore {home} "
+            "from a backup, or move it away: Dagster then begins new records, and raw pulls, "
+            "readings and tables stay as they are."
+        )
+    return (
+        f"Dagster's records of runs cannot be kept: {reason}. Free space in DAGSTER_HOME, or see "
+        "that its database is up; then run this again."
+    )
+
+
+def _damaged(home: Path) -> Path | None:
+    """The first SQLite database of a DAGSTER_HOME that is not whole."""
+    for path in sorted(home.rglob("*.db")):
+        try:
+            with closing(sqlite3.connect(path)) as database:
+                whole = database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        except sqlite3.OperationalError:
+            # Locked, or gone by now.
+            continue
+        except sqlite3.DatabaseError:
+            whole = False
+        if not whole:
+            return path
+    return None
+
+
+def database_failure(error: BaseException | None) -> str | None:
     """What the database of Dagster's instance said, where that is behind the error."""
     # Not imported for this: an error of it can only come where it has been.
     known = sys.modules.get("sqlalchemy.exc")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ from itertools import chain
 import httpx
 from rich.console import Console
 
-from aq_platform.console import plain
+from aq_platform.console import database_failure, plain, records_failure
 from aq_platform.instance import open_instance
+from aq_platform.processes import writing
 from aq_platform.sandbox_guard import guarded_services, refuse_mixing
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
@@ -65,6 +68,7 @@ def findings(*, send_test_alert: bool = False) -> list[Finding]:
         return [Finding("settings", healthy=False, detail=str(error))]
     # An examination reports what is wrong at once, and does not wait for it to pass.
     services.settings = services.settings.model_copy(update={"patience_seconds": 0.0})
+    home = _check("home", lambda: _home(services))
     found = [
         Finding("settings", healthy=True, detail=f"AQ_HOME is {services.settings.home}"),
         Finding(
@@ -74,7 +78,13 @@ def findings(*, send_test_alert: bool = False) -> list[Finding]:
             or ", ".join(services.networks)
             or "none enabled: enable one in networks.yaml",
         ),
-        _check("home", lambda: _home(services)),
+        home,
+    ]
+    if not os.access(services.settings.home, os.W_OK):
+        # All that follows would say the same.
+        services.close()
+        return found
+    found += [
         _check("object store", lambda: _object_store(services)),
         _check("warehouse", lambda: _warehouse(services)),
         _check("Dagster instance", lambda: _instance(services)),
@@ -116,7 +126,10 @@ def _check(what: str, look: Callable[[], str]) -> Finding:
 
 def _home(services: Services) -> str:
     home = services.settings.home
-    home.mkdir(parents=True, exist_ok=True)
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
     refuse_mixing(services)
     free = shutil.disk_usage(home).free / 1e9
     if free < FREE_GB:
@@ -142,7 +155,18 @@ def _warehouse(services: Services) -> str:
 
 
 def _instance(services: Services) -> str:
+    try:
+        return _count_runs(services)
+    except Exception as error:
+        if (reason := database_failure(error)) is None:
+            raise
+        raise PermanentFailure(records_failure(reason)) from error
+
+
+def _count_runs(services: Services) -> str:
     with open_instance(services.settings) as instance:
+        # So that the database of all runs' events is read as well.
+        instance.event_log_storage.get_concurrency_keys()
         return f"{instance.get_runs_count()} runs recorded"
 
 
@@ -163,7 +187,14 @@ def _alerts(*, send: bool) -> str:
 
 def _clock(services: Services, network: str) -> str:
     url = str(getattr(settings_class(network)(), "url", ""))
-    answer = httpx.get(url, timeout=services.settings.http_timeout_seconds)
+    try:
+        answer = httpx.get(url, timeout=services.settings.http_timeout_seconds)
+    except (httpx.InvalidURL, ValueError):
+        # Its text repeats parts of the address, which may be a proxy's password.
+        raise PermanentFailure(
+            f"AQ_{network.upper()}_URL, or the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, is "
+            "no address: correct it"
+        ) from None
     if "Date" not in answer.headers:
         return "the server sends no date to compare with"
     off = (services.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()

@@ -20,6 +20,7 @@ from aq_resources.failures import PermanentFailure
 from aq_resources.networks import network_attribution
 from aq_resources.services import Services
 from aq_resources.warehouse.ddl import UNION_SCHEMA
+from aq_resources.warehouse.errors import damaged_catalog
 from aq_resources.warehouse.reading import check_select, confine
 
 # Rows of a table on the screen: a person reads no more, and rich lays out 500 a second.
@@ -72,7 +73,8 @@ def run_query(
             f"The query failed: {error}\naq query reads the lake alone: {', '.join(folders)}"
         ) from error
     except duckdb.Error as error:
-        raise PermanentFailure(f"The query failed: {error}") from error
+        damage = damaged_catalog(services.warehouse.location, str(error))
+        raise damage or PermanentFailure(f"The query failed: {error}") from error
     finally:
         connection.close()
     text = _json(names, rows) if form == "json" else _csv(names, rows)

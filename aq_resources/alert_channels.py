@@ -32,6 +32,7 @@ class AlertSettings(EnvironmentSettings):
     """Channels of the alerts; without any they are in the log alone."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_ALERT_", env_ignore_empty=True)
+    login = "The login is AQ_ALERT_SMTP_USERNAME and AQ_ALERT_SMTP_PASSWORD."
 
     webhook: SecretStr | None = Field(
         None, description='Address that takes Slack-compatible JSON, `{"text": …}`'
@@ -51,6 +52,13 @@ class AlertSettings(EnvironmentSettings):
     def _address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("must start with https:// or http://")
+        return value
+
+    @field_validator("smtp_host")
+    @classmethod
+    def _host_alone(cls, value: str) -> str:
+        if set("@/") & set(value):
+            raise ValueError(f"must be the mail server's name and no more. {cls.login}")
         return value
 
     @field_validator("email_to", "email_from")

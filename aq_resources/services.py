@@ -9,6 +9,7 @@ from functools import cached_property
 from aq_resources.attribution import station_attributions
 from aq_resources.clock import Clock, open_clock, system_clock
 from aq_resources.failures import PermanentFailure, SettingsError
+from aq_resources.folders import refuse_unusable
 from aq_resources.io_managers import ObjectStoreIOManager
 from aq_resources.network_client import NetworkClient
 from aq_resources.network_settings import NetworkConfig, networks_path, read_networks
@@ -45,6 +46,7 @@ class Services:
     def from_environment(cls, now: Clock | None = None) -> Services:
         """As the environment's settings describe them; `now` replaces AQ_CLOCK."""
         settings = Settings()
+        refuse_unusable(settings.home)
         networks, invalid = read_networks(networks_path(settings.networks), known_networks())
         return cls(settings, networks, now or open_clock(settings.clock), invalid)
 

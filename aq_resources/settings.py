@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
@@ -20,6 +27,10 @@ from aq_science.units import EU_REFERENCE_C
 
 _S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9._-]+(/[^?#*\[\]\\]*)?")
 _HOST_NAME = re.compile(r"[\w.-]+")
+# A user name or a password in an address; a password may hold what would end the host's part.
+_LOGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://([^/?#\s]*@|[^/?#@\[]*:(?!\d+([/?#]|$)).*@)", re.IGNORECASE
+)
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
@@ -34,7 +45,13 @@ Credential = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base of every settings class: a bad value becomes one readable error, a secret stays one."""
+    """Base of every settings class: a bad value becomes one readable error, a secret stays one.
+
+    An address is shown in messages, logs and raw pulls, so it may have no login in it; `login` says
+    where that belongs.
+    """
+
+    login: ClassVar[str] = ""
 
     def __init__(self) -> None:
         try:
@@ -52,11 +69,20 @@ class EnvironmentSettings(BaseSettings):
             if isinstance(value, SecretStr):
                 keep_secret(value.get_secret_value())
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_login(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, str) and "SecretStr" not in str(kind) and _LOGIN.match(value.strip()):
+            raise ValueError(f"has a user name or password in it: take it out. {cls.login}".strip())
+        return value
+
 
 class Settings(EnvironmentSettings):
     """Where things are kept and how the work is done."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_", env_ignore_empty=True)
+    login = "S3's keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 
     home: Path = Field(Path(".aq"), description="Folder of everything the embedded default writes")
     object_store: str = Field(
@@ -150,7 +176,8 @@ class Settings(EnvironmentSettings):
         for name in names:
             if not _HOST_NAME.fullmatch(name):
                 raise ValueError(
-                    f"must be names such as air.example.org, without scheme, port or *, not {name}"
+                    f"must be names such as air.example.org, without scheme, port or *, not "
+                    f"{name.rpartition('@')[2]}"
                 )
         return names
 
@@ -181,10 +208,15 @@ class Settings(EnvironmentSettings):
             raise ValueError("must be s3://bucket/prefix, without ?, #, *, [ or ]")
         return value.rstrip("/")
 
-    @field_validator("warehouse")
+    # Before the search for a login, which belongs in a libpq string.
+    @field_validator("warehouse", mode="before")
     @classmethod
-    def _known_warehouse(cls, value: str) -> str:
-        if value and not value.startswith(("ducklake:sqlite:", "ducklake:postgres:")):
+    def _known_warehouse(cls, value: object) -> object:
+        if (
+            isinstance(value, str)
+            and value
+            and not value.startswith(("ducklake:sqlite:", "ducklake:postgres:"))
+        ):
             raise ValueError("must start with ducklake:sqlite: or ducklake:postgres:")
         return value
 

@@ -19,7 +19,8 @@ import httpx
 import msgspec
 import tenacity
 
-from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.http.deadline import bound_connections, ending
 from aq_resources.http.inside import is_inside
 from aq_resources.http.json_reader import UNDECODABLE, NotJsonError, read_json
 from aq_resources.http.secrets import redact, without_secrets
@@ -102,6 +103,9 @@ class HttpClient:
             deadline: Seconds after which a request ends with all its tries; by default
                 `DEADLINE_TIMEOUTS` time-outs.
             max_bytes: The largest answer, unpacked.
+
+        Raises:
+            SettingsError: the environment names a proxy by what is no address.
         """
         self.network = network
         self._refusal_hint = refusal_hint or (lambda response: "")
@@ -109,15 +113,26 @@ class HttpClient:
         self._own_headers = headers or {}
         self._deadline = DEADLINE_TIMEOUTS * timeout if deadline is None else deadline
         self._max_bytes = max_bytes
-        self._client = httpx.Client(
-            verify=_trusted(),
-            timeout=timeout,
-            auth=auth,
-            headers={"User-Agent": "aq-platform (air-quality data platform)", **self._own_headers},
-            event_hooks={"request": [on_request]} if on_request else None,
-            # What a server would have us remember belongs to no later question.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        try:
+            self._client = httpx.Client(
+                verify=_trusted(),
+                timeout=timeout,
+                auth=auth,
+                headers={
+                    "User-Agent": "aq-platform (air-quality data platform)",
+                    **self._own_headers,
+                },
+                event_hooks={"request": [on_request]} if on_request else None,
+                # What a server would have us remember belongs to no later question.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        except (httpx.InvalidURL, ValueError):
+            # Its text repeats parts of the address, which may hold a password.
+            raise SettingsError(
+                "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is no address of a proxy: write "
+                "http://user:password@host:port, with special characters in the password as %2F "
+                "and the like."
+            ) from None
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0
         ) + tenacity.wait_random(0, backoff_seconds)
@@ -225,9 +240,12 @@ class HttpClient:
         check: Callable[[httpx.Response], str | None] | None,
         until: float,
     ) -> httpx.Response:
-        request = self._client.build_request(method, url, params=params, json=json)
+        request = self._client.build_request(
+            method, url, params=params, json=json, extensions={"trace": bound_connections}
+        )
         try:
-            response = self._send(request, until)
+            with ending(until):
+                response = self._send(request)
         except httpx.TimeoutException as error:
             raise TransientFailure(
                 f"{self.network} did not answer in time: {method} {url}"
@@ -253,31 +271,29 @@ class HttpClient:
         self._last_success = time.monotonic()
         return response
 
-    def _send(self, request: httpx.Request, until: float) -> httpx.Response:
+    def _send(self, request: httpx.Request) -> httpx.Response:
         """The answer, redirects followed: secrets go to the host that was asked, and no other.
 
         A secret that the answer repeats is removed before anyone sees it.
         """
         home = request
-        response = self._receive(request, until)
+        response = self._receive(request)
         for _ in range(MAX_REDIRECTS):
             following = response.next_request
             if following is None:
                 break
             self._refuse_inside(home, following)
             if _origin(following) == _origin(home):
-                response = self._receive(following, until)
+                response = self._receive(following)
             else:
-                response = self._receive(self._for_another_host(following), until, auth=None)
+                response = self._receive(self._for_another_host(following), auth=None)
         cleaned = _clean(response)
         # JSON and CSV are UTF-8 whatever the header says; some names of charsets even raise.
         cleaned.encoding = "utf-8"
         return cleaned
 
-    def _receive(
-        self, request: httpx.Request, until: float, **options: httpx.Auth | None
-    ) -> httpx.Response:
-        """One answer with its body, which may be neither endless in time nor in size."""
+    def _receive(self, request: httpx.Request, **options: httpx.Auth | None) -> httpx.Response:
+        """One answer with its body, which may not be endless in size."""
         response = self._client.send(request, stream=True, **options)  # type: ignore[arg-type]
         parts, size = [], 0
         try:
@@ -290,8 +306,6 @@ class HttpClient:
                         f"{request.method} {request.url.copy_with(query=None)}: nothing that was "
                         "asked for is so large. Its form may be new."
                     )
-                if time.monotonic() > until:
-                    raise httpx.ReadTimeout("the answer does not end", request=request)
         finally:
             response.close()
         whole = _with_content(response, b"".join(parts))

@@ -9,8 +9,11 @@ import duckdb
 
 from aq_resources.failures import PermanentFailure
 from aq_resources.warehouse.ddl import LAKE, quoted
-from aq_resources.warehouse.errors import translate_errors
+from aq_resources.warehouse.errors import damage, translate_errors
 from aq_resources.warehouse.location import WarehouseLocation
+
+# How long SQLite waits for another program that holds the catalog.
+BUSY_SECONDS = 60.0
 
 # libpq's names and those of DuckDB's Postgres secret.
 _SECRET = {
@@ -40,6 +43,7 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         TransientFailure: The catalog cannot be reached now.
         PermanentFailure: Something has to be fixed first; the message says what.
     """
+    _refuse_emptied(location)
     connection = duckdb.connect(
         ":memory:",
         config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
@@ -63,7 +67,7 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         )
         if location.sqlite_path:
             address = location.url
-            options.append("META_BUSY_TIMEOUT 60000")
+            options.append(f"META_BUSY_TIMEOUT {BUSY_SECONDS * 1000:.0f}")
             if not read_only:
                 options.append("META_JOURNAL_MODE 'WAL'")
         else:
@@ -82,6 +86,15 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         connection.close()
         raise
     return connection
+
+
+def _refuse_emptied(location: WarehouseLocation) -> None:
+    """Begin no new catalog in a file that lost what it said of the rows beside it."""
+    path = location.sqlite_path
+    if path is None or not path.is_file() or path.stat().st_size:
+        return
+    if any(Path(location.data_path).rglob("*.parquet")):
+        raise PermanentFailure(damage(location, "the file is empty"))
 
 
 def _other_libpq_options(location: WarehouseLocation) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 
@@ -23,6 +22,8 @@ _DAMAGED = (
     "footer length",
     "tprotocolexception",
 )
+# What SQLite says of a file that is none of its own, or not whole.
+_NO_DATABASE = ("file is not a database", "disk image is malformed", "malformed database schema")
 # What DuckDB says of an S3 that answers 429 or 5xx, or not at all.
 _OVERLOADED = re.compile(r"returned HTTP (429|5\d\d)\b|error for HTTP (GET|HEAD|PUT|POST) to")
 
@@ -31,8 +32,29 @@ class Busy(TransientFailure):
     """The catalog could not take the work just now: worth another try within the same call."""
 
 
+class Locked(Busy):
+    """A program that does not take turns with ours holds the catalog."""
+
+
 class Conflict(Busy):
     """Somebody else changed the table in the meantime: another try may be the faster one."""
+
+
+def damaged_catalog(location: WarehouseLocation, text: str) -> PermanentFailure | None:
+    """The failure for what was said of a SQLite catalog that is not whole; None for all else."""
+    if location.sqlite_path is None or not any(word in text.lower() for word in _NO_DATABASE):
+        return None
+    return PermanentFailure(damage(location, text))
+
+
+def damage(location: WarehouseLocation, text: str) -> str:
+    """What is left to do with a SQLite catalog that is not whole."""
+    return (
+        f"The warehouse's catalog {location.sqlite_path} is damaged ({text}). Stop everything and "
+        'restore it from a backup (docs/operating.md, "Backup and restore"). Without one, move it '
+        f"(with -wal and -shm) and {location.data_path} away: `aq backfill` makes the tables "
+        "again; of the forecasts only those that --forecasts adds come back."
+    )
 
 
 def translate_errors(
@@ -41,12 +63,12 @@ def translate_errors(
     """The platform's failure for an error of DuckDB, which says what to fix."""
     text = str(error)
     lowered = text.lower()
-    where = location.sqlite_path or "the Postgres catalog"
+    where = _name(location)
 
     def said(*words: str) -> bool:
         return any(word in lowered for word in words)
 
-    if message := _permanent_cause(text, said, where, location.data_path):
+    if message := _permanent_cause(text, said, location):
         return PermanentFailure(message)
     if said("no space left", "disk full", "database or disk is full"):
         return TransientFailure(
@@ -63,22 +85,45 @@ def translate_errors(
     if isinstance(error, duckdb.TransactionException | duckdb.ConnectionException) or said(
         *transient
     ):
-        return Busy(f"The warehouse at {where} could not be written: {text}")
+        return _busy(text, location)
     return PermanentFailure(f"The warehouse at {where} refused the work: {text}")
 
 
+def _busy(text: str, location: WarehouseLocation) -> Busy:
+    where = _name(location)
+    if location.sqlite_path is None or "is locked" not in text:
+        return Busy(f"The warehouse at {where} could not be written: {text}")
+    return Locked(
+        f"The warehouse's catalog {where} is locked by another program: see which with "
+        f"`fuser {where}`, let it end, and run this again. Nothing was changed. ({text})"
+    )
+
+
+def _name(location: WarehouseLocation) -> str:
+    return str(location.sqlite_path or "the Postgres catalog")
+
+
 def _permanent_cause(
-    text: str, said: Callable[..., bool], where: Path | str, data_path: str
+    text: str, said: Callable[..., bool], location: WarehouseLocation
 ) -> str | None:
     """What someone has to fix before the work can succeed, where that is known."""
+    where, data_path = _name(location), location.data_path
     refused = ("authentication failed", "does not exist", "no pg_hba")
     lost = _ROWS_FILE.search(text) if said(*_DAMAGED) else None
     known = [
+        (location.sqlite_path is not None and said(*_NO_DATABASE), damage(location, text)),
         (
             lost is not None,
             (
                 f"{lost and lost['uri']} is lost or damaged ({' '.join(text.split())}). Run `aq "
                 "doctor --deep`: it finds all such files, and makes again what they held."
+            ),
+        ),
+        (
+            location.sqlite_path is not None and said("readonly database", "unable to open"),
+            (
+                f"The warehouse's catalog {where} cannot be opened for writing ({text}). Give this "
+                "user the right to write it and its folder, which reading needs as well."
             ),
         ),
         (

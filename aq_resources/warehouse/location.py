@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aq_resources.failures import PermanentFailure
+from aq_resources.http.secrets import keep_secret
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,6 @@ class WarehouseLocation:
                 "`host=… dbname=… user=… password=…` (quote a value with spaces: 'a b') or "
                 "`postgresql://user:password@host/dbname`."
             ) from None
+        for name in ("password", "sslpassword"):
+            keep_secret(str(parts.get(name, "")))
         return {key: str(value) for key, value in parts.items()}

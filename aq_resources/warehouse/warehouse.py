@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.warehouse.compaction import Compaction, compact
-from aq_resources.warehouse.connection import connect
+from aq_resources.warehouse.connection import BUSY_SECONDS, connect
 from aq_resources.warehouse.ddl import (
     LAKE,
     check_layout,
@@ -32,7 +32,13 @@ from aq_resources.warehouse.ddl import (
     publish_files,
     sql_type,
 )
-from aq_resources.warehouse.errors import Busy, Conflict, translate_errors
+from aq_resources.warehouse.errors import (
+    Busy,
+    Conflict,
+    Locked,
+    damaged_catalog,
+    translate_errors,
+)
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.verification import (
     DamagedFile,
@@ -182,6 +188,10 @@ class Warehouse:
             try:
                 cursor.execute(f"USE {LAKE}")
                 return cursor.execute(query, parameters or []).pl()
+            except duckdb.Error as error:
+                if damage := damaged_catalog(self.location, str(error)):
+                    raise damage from error
+                raise
             finally:
                 cursor.close()
 
@@ -302,8 +312,11 @@ class Warehouse:
         one lose many times in a row.
         """
         waited = state.seconds_since_start or 0.0
-        if state.outcome is not None and isinstance(state.outcome.exception(), Conflict):
+        failure = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(failure, Conflict):
             return waited > LOCK_SECONDS
+        if isinstance(failure, Locked):
+            return waited > (LOCK_SECONDS if self._patience else BUSY_SECONDS)
         return state.attempt_number >= CONFLICT_ATTEMPTS and waited >= self._patience
 
     def _roll_back(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -22,6 +22,7 @@ class NetworkSettings(EnvironmentSettings):
     """Address and credentials of AirQino; anonymous without a user name."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_AIRQINO_", env_ignore_empty=True)
+    login = CHECK_LOGIN.replace("Check", "Set")
 
     url: str = Field(API_URL, description="Base of the AirQino API")
     token_url: str = Field(TOKEN_URL, description="Keycloak token address")

@@ -18,6 +18,7 @@ class NetworkSettings(EnvironmentSettings):
     """Address and credentials of AirQo."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_AIRQO_", env_ignore_empty=True)
+    login = "The token is AQ_AIRQO_TOKEN."
 
     url: str = Field(API_URL, description="Base of the AirQo API")
     token: Credential | None = Field(None, description="Token")

@@ -16,5 +16,6 @@ class NetworkSettings(EnvironmentSettings):
     """Address of IRCELINE; it asks for no credentials."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_IRCELINE_", env_ignore_empty=True)
+    login = "IRCELINE asks for none."
 
     url: str = Field(API_URL, description="Base of the IRCELINE API")

@@ -16,6 +16,7 @@ class NetworkSettings(EnvironmentSettings):
     """Address, key and limits of OpenAQ."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_OPENAQ_", env_ignore_empty=True)
+    login = "The key is AQ_OPENAQ_API_KEY."
 
     url: str = Field("https://api.openaq.org/v3", description="Base of the OpenAQ API")
     api_key: Credential | None = Field(None, description="Key of the API (X-API-Key)")

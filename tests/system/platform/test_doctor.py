@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from aq_sandbox.server import RunningSandbox
@@ -115,6 +117,30 @@ def test_a_network_that_cannot_be_reached(fresh: Installation, invoke: Invoke) -
     assert "AirQino cannot be reached" in wrong["airqino: readings"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", "http://user:hun/ter-of-the-test@127.0.0.1:9"),
+        ("AQ_AIRQINO_URL", "http://127.0.0.1:none"),
+    ],
+)
+def test_an_address_that_is_none(
+    fresh: Installation, invoke: Invoke, name: str, value: str
+) -> None:
+    result = invoke(fresh.with_settings(**{name: value, "NO_PROXY": ""}), "doctor")
+    assert result.exit_code == 1, result.exception
+    assert name in sick(result.stdout)["airqino: clock"]
+    assert "hun" not in result.output
+
+
+def test_a_login_in_an_address(fresh: Installation, invoke: Invoke) -> None:
+    installation = fresh.with_settings(AQ_AIRQINO_URL="http://user:hunter-of-the-test@127.0.0.1:9")
+    for command in (("doctor",), ("query", "SELECT 1"), ("refresh",)):
+        result = invoke(installation, *command)
+        assert "hunter-of-the-test" not in result.output
+    assert "AQ_AIRQINO_USERNAME" in result.output
+
+
 def test_a_station_that_is_unknown(fresh: Installation, invoke: Invoke) -> None:
     stations = [*STATIONS, "777"]
     installation = fresh.with_networks(airqino={"start_date": days_ago(30), "stations": stations})
@@ -139,7 +165,63 @@ def test_a_home_that_cannot_be_written(fresh: Installation, invoke: Invoke) -> N
     blocked.write_text("")
     result = invoke(fresh.with_settings(AQ_HOME=str(blocked / "home")), "doctor")
     assert result.exit_code == 1
-    assert {"home", "object store", "warehouse", "Dagster instance"} == set(sick(result.stdout))
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["settings"]
+    assert f"{blocked} is no folder" in wrong["settings"]
+
+
+@pytest.mark.parametrize("database", ["history/runs.db", "history/runs/index.db"])
+def test_a_damaged_database_of_dagster(fresh: Installation, invoke: Invoke, database: str) -> None:
+    assert invoke(fresh, "doctor").exit_code == 0
+    path = fresh.home / "dagster" / database
+    path.write_bytes(b"garbage" * 999)
+    result = invoke(fresh, "doctor")
+    assert result.exit_code == 1
+    wrong = sick(result.stdout)
+    assert list(wrong) == ["Dagster instance"]
+    assert wrong["Dagster instance"].startswith(f"{path}, of Dagster's records of runs, is damaged")
+    begun = invoke(fresh, "backfill", "--start", days_ago(2), "--end", days_ago(2))
+    assert begun.exit_code == 1
+    assert f"{path}, of Dagster's records of runs, is damaged" in begun.output
+
+
+HOMES = ["file", "file/home", "link", "link/home", "loop", "a#b", "x" * 300]
+
+
+@pytest.mark.parametrize("home", [*HOMES, "/proc/aq"])
+def test_an_unusable_home_is_one_line(fresh: Installation, invoke: Invoke, home: str) -> None:
+    (fresh.folder / "file").touch()
+    (fresh.folder / "link").symlink_to(fresh.folder / "nothing")
+    (fresh.folder / "loop").symlink_to(fresh.folder / "loop")
+    unusable = fresh.with_settings(AQ_HOME=str(fresh.folder / home))
+    days = ("--start", days_ago(2), "--end", days_ago(2))
+    for command in (("query", "SELECT 1"), ("backfill", *days), ("up",), ("doctor",)):
+        result = invoke(unusable, *command)
+        assert result.exit_code == 1, (command, result.output)
+        assert isinstance(result.exception, SystemExit), (command, result.exception)
+        assert home in result.output
+    assert len(sick(result.stdout)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_without_the_right_to_write(fresh: Installation, invoke: Invoke) -> None:
+    shut = fresh.folder / "shut"
+    shut.mkdir(0o500)
+    result = invoke(fresh.with_settings(AQ_HOME=str(shut)), "doctor")
+    assert result.exit_code == 1
+    assert list(sick(result.stdout)) == ["home"]
+    assert "Point AQ_HOME at a folder that can" in result.stdout
+
+
+def test_a_damaged_catalog(fresh: Installation, invoke: Invoke) -> None:
+    assert invoke(fresh, "doctor").exit_code == 0
+    path = fresh.home / "warehouse.sqlite"
+    path.write_bytes(b"garbage" * 999)
+    result = invoke(fresh, "doctor")
+    assert list(sick(result.stdout)) == ["warehouse"]
+    for said in (result, invoke(fresh, "query", "SELECT 1")):
+        assert said.exit_code == 1
+        assert f"The warehouse's catalog {path} is damaged" in said.output
 
 
 def test_no_network_enabled(fresh: Installation, invoke: Invoke) -> None:

@@ -16,6 +16,14 @@ from aq_resources.http.inside import is_inside
 from aq_resources.network_toolkit.turns import Turn
 from tests.unit.resources.test_http import client
 
+# What comes before the body: its beginning, and what is repeated without an end.
+HEADS = {
+    "/status-line": (b"HTTP/1.1 200 ", b"O"),
+    "/headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "/informing": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "/length-of-a-chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+}
+
 
 class Odd(BaseHTTPRequestHandler):
     """Answers by path; remembers the cookies that it was sent."""
@@ -30,17 +38,27 @@ class Odd(BaseHTTPRequestHandler):
         if self.path == "/dripping":
             self.send_response(200)
             self.end_headers()
-            while not self.go_on.wait(0.05):
-                try:
-                    self.wfile.write(b" ")
-                except OSError:
-                    return
+            self._drip(b"", b" ")
+        elif self.path in HEADS:
+            self._drip(*HEADS[self.path])
         elif self.path == "/bomb":
             self._send(gzip.compress(b" " * 30_000_000), {"Content-Encoding": "gzip"})
         elif self.path.startswith("/to/"):
             self._send(b"", {"Location": self.path[4:]}, 302)
         else:
             self._send(b"[]", {"Set-Cookie": "who=you; Path=/"})
+
+    def do_CONNECT(self) -> None:
+        type(self).asked += 1
+        self._drip(*HEADS["/headers"])
+
+    def _drip(self, beginning: bytes, rest: bytes) -> None:
+        self.wfile.write(beginning)
+        while not self.go_on.wait(0.05):
+            try:
+                self.wfile.write(rest)
+            except OSError:
+                return
 
     def _send(self, body: bytes, headers: dict[str, str], status: int = 200) -> None:
         self.send_response(status)
@@ -72,14 +90,30 @@ def server() -> Iterator[tuple[str, type[Odd]]]:
         listening.server_close()
 
 
-def test_an_answer_that_drips_ends_with_all_its_tries(server: tuple[str, type[Odd]]) -> None:
+@pytest.mark.parametrize("path", ["/dripping", *HEADS])
+def test_an_answer_that_drips_ends_with_all_its_tries(
+    path: str, server: tuple[str, type[Odd]]
+) -> None:
     url, handler = server
     with (
         client(timeout=60, deadline=0.5) as http,
         pytest.raises(TransientFailure, match="did not answer in time"),
     ):
-        http.get(f"{url}/dripping")
+        http.get(f"{url}{path}")
     # The time was for all tries together.
+    assert handler.asked == 1
+
+
+def test_a_proxy_of_the_environment_is_used_and_bounded_too(
+    server: tuple[str, type[Odd]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, handler = server
+    monkeypatch.setenv("https_proxy", url)
+    with (
+        client(timeout=60, deadline=0.5) as http,
+        pytest.raises(TransientFailure, match="did not answer in time"),
+    ):
+        http.get("https://air.example.org/")
     assert handler.asked == 1
 
 

@@ -19,11 +19,13 @@ import pytest
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.http import secrets
 from aq_resources.http.client import MAX_REDIRECTS, HttpClient, RefusedRequest
 from aq_resources.http.secrets import keep_secret, keep_token, redact, without_secrets
 from aq_resources.settings import EnvironmentSettings
+from aq_resources.warehouse.connection import connect
+from aq_resources.warehouse.location import WarehouseLocation
 
 SECRET = 'a+secret/="1" 100%'
 
@@ -85,6 +87,30 @@ def test_settings_hand_their_secrets_in(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AQ_TEST_SECRETS_NAME", "nobody-in-particular")
     Own()
     assert without_secrets(f"{SECRET} nobody-in-particular") == "*** nobody-in-particular"
+
+
+@pytest.mark.parametrize(
+    "libpq",
+    [
+        "host=127.0.0.1 port=9 user=x password=hunter-of-pg sslpassword=hunter-of-tls",
+        "postgresql://x:hunter-of-pg@127.0.0.1:9/lake?sslpassword=hunter-of-tls",
+    ],
+)
+def test_the_passwords_of_a_postgres_catalog_are_secrets(libpq: str) -> None:
+    with pytest.raises(TransientFailure, match="cannot be reached") as raised:
+        connect(WarehouseLocation(f"ducklake:postgres:{libpq}", "/data"), read_only=True)
+    assert "hunter" not in raised.value.message
+    assert without_secrets("hunter-of-pg hunter-of-tls") == "*** ***"
+
+
+@pytest.mark.parametrize("proxy", ["http://user:hun/ter@host:80", "gopher://user:hunter@host"])
+def test_a_proxy_that_is_none_is_named_without_its_password(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(SettingsError, match="HTTPS_PROXY") as raised:
+        HttpClient("Somewhere")
+    assert "hun" not in str(raised.value)
 
 
 @pytest.mark.parametrize("kind", [TransientFailure, PermanentFailure])

@@ -13,6 +13,13 @@ from aq_resources.settings import EnvironmentSettings, Settings
 from aq_resources.stores.object_store import open_object_store
 
 TABLE = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
+CLASSES: list[type[EnvironmentSettings]] = [
+    Settings,
+    AlertSettings,
+    *(settings_class(n) for n in known_networks()),
+]
+# Each may hold a login: a secret as a whole, and a Postgres address, whose password is kept apart.
+WITH_LOGIN = {"AQ_ALERT_WEBHOOK", "AQ_WAREHOUSE"}
 ROW = re.compile(r"^\|\s*`(AQ_[A-Z0-9_]+)`\s*\|(.*)\|(.*)\|\s*$", re.MULTILINE)
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -140,12 +147,7 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
     assert TABLE.exists(), "docs/settings.md is missing"
     rows = ROW.findall(TABLE.read_text("utf-8"))
     documented = [name for name, _, _ in rows]
-    classes: list[type[EnvironmentSettings]] = [
-        Settings,
-        AlertSettings,
-        *(settings_class(n) for n in known_networks()),
-    ]
-    known = set().union(*(declared(one) for one in classes))
+    known = set().union(*(declared(one) for one in CLASSES))
     assert {
         "missing": sorted(known - set(documented)),
         "surplus": sorted(set(documented) - known),
@@ -179,6 +181,80 @@ def test_an_address_of_no_store_gets_its_mend(
     with pytest.raises(SettingsError) as raised:
         Settings()
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:hunter-2@host/path",
+        "https://hunter-2@host",
+        "s3://user:hunter-2@bucket/prefix",
+        "https://user:hun/ter-2@host:80/",
+        "https://user:#ter-2@host",
+        " HTTP://:hunter-2@host",
+    ],
+)
+def test_a_login_in_an_address_is_refused_and_not_repeated(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in CLASSES:
+        prefix = kind.model_config["env_prefix"]
+        texts = [
+            name for name, field in kind.model_fields.items() if "str" in str(field.annotation)
+        ]
+        for name in {f"{prefix}{one}".upper() for one in texts} - WITH_LOGIN:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, address)
+                with pytest.raises(SettingsError, match=f"{name}.*: ") as raised:
+                    kind()
+            assert "ter-2" not in str(raised.value)
+            assert "hun" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "instead"),
+    [
+        (Settings, "AQ_S3_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY"),
+        (settings_class("airqino"), "AQ_AIRQINO_TOKEN_URL", "AQ_AIRQINO_PASSWORD"),
+        (settings_class("airqo"), "AQ_AIRQO_URL", "AQ_AIRQO_TOKEN"),
+        (settings_class("irceline"), "AQ_IRCELINE_URL", "asks for none"),
+        (settings_class("openaq"), "AQ_OPENAQ_ARCHIVE", "AQ_OPENAQ_API_KEY"),
+        (AlertSettings, "AQ_ALERT_SMTP_HOST", "AQ_ALERT_SMTP_PASSWORD"),
+    ],
+)
+def test_where_a_login_belongs_is_said(
+    kind: type[EnvironmentSettings], name: str, instead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "https://user:hunter-2@host")
+    with pytest.raises(SettingsError, match=f"{name}.*{instead}"):
+        kind()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://host/@user",
+        "https://host:8443/a:b@c",
+        "https://host?who=a:b@c",
+        "https://[::1]:80/@",
+    ],
+)
+def test_an_at_sign_elsewhere_is_no_login(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AQ_UI_URL", address)
+    assert Settings().ui_url == address
+
+
+def test_a_name_of_the_ui_is_shown_without_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AQ_UI_HOSTS", "user:hunter-2@host:80")
+    with pytest.raises(SettingsError, match=r"not host:80$"):
+        Settings()
+
+
+def test_a_mail_server_is_a_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AQ_ALERT_SMTP_HOST", "user:hunter-2@host")
+    with pytest.raises(SettingsError, match="AQ_ALERT_SMTP_USERNAME") as raised:
+        AlertSettings()
+    assert "hunter-2" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["a b", "ünï", "it's", "a;b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -591,6 +592,89 @@ def test_lock_held_by_another_process_is_worth_a_retry(
         holder.communicate("")
     put_days(embedded, D2)
     assert len(means(embedded)) == 2
+
+
+def test_a_catalog_that_another_program_locks_is_waited_for(
+    embedded: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_days(embedded, D1)
+    path = embedded.location.sqlite_path
+    monkeypatch.setattr("aq_resources.warehouse.connection.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("aq_resources.warehouse.warehouse.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("aq_resources.warehouse.warehouse.CONFLICT_ATTEMPTS", 1_000_000)
+    embedded.close()
+    script = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
+        "c.execute('PRAGMA locking_mode = EXCLUSIVE'); c.execute('BEGIN EXCLUSIVE')\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        for work in (lambda: put_days(embedded, D2), embedded.connect_read_only):
+            with pytest.raises(TransientFailure, match=f"{path} is locked by another program"):
+                work()
+        monkeypatch.setattr("aq_resources.warehouse.warehouse.BUSY_SECONDS", 600)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(put_days, embedded, D2)
+            with contextlib.suppress(TimeoutError):
+                waiting.result(timeout=1)
+            assert not waiting.done()
+            holder.communicate("")
+            waiting.result()
+    assert len(means(embedded)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("garbage", "not a database"), ("empty", "is empty"), ("cut", "malformed")],
+)
+def test_a_damaged_catalog_is_named_with_what_is_left_to_do(
+    embedded: Warehouse, name: str, said: str
+) -> None:
+    put_days(embedded, D1)
+    embedded.close()
+    path = embedded.location.sqlite_path
+    assert path is not None
+    whole = path.read_bytes()
+    path.write_bytes({"garbage": b"garbage" * 9999, "empty": b"", "cut": whole[:20_000]}[name])
+    for work in (lambda: put_days(embedded, D2), embedded.connect_read_only):
+        with pytest.raises(PermanentFailure, match="from a backup") as raised:
+            work()
+        assert str(path) in raised.value.message
+        assert said in raised.value.message
+    path.write_bytes(whole)
+    assert means(embedded) == [(D1, 10.0)]
+
+
+def test_damage_behind_the_first_page_is_named_too(embedded: Warehouse) -> None:
+    put_days(embedded, D1)
+    path = embedded.location.sqlite_path
+    assert path is not None
+    with closing(sqlite3.connect(path)) as catalog:
+        catalog.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = catalog.execute("PRAGMA page_size").fetchone()[0]
+        rows = "SELECT rootpage FROM sqlite_master WHERE name = 'ducklake_data_file'"
+        root = catalog.execute(rows).fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    embedded.close()
+    with pytest.raises(PermanentFailure, match=f"{path} is damaged"):
+        means(embedded)
+
+
+def test_an_empty_file_without_rows_beside_it_becomes_a_catalog(embedded: Warehouse) -> None:
+    path = embedded.location.sqlite_path
+    assert path is not None
+    path.touch()
+    put_days(embedded, D1)
+    assert means(embedded) == [(D1, 10.0)]
 
 
 def test_writers_in_many_processes_lose_nothing(tmp_path: Path, embedded: Warehouse) -> None:
