@@ -44,9 +44,17 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(kinds[0])
     if SYSTEM in kinds and item.get_closest_marker("timeout") is None:
         item.add_marker(pytest.mark.timeout(SYSTEM_TIMEOUT_S))
-    if not {SYSTEM, FIT}.isdisjoint(kinds):
-        # Tracing costs a third of such a test, and what it shows runs in other processes or Stan.
+    # Tracing costs a third of a test. What these show runs in other processes or Stan, or is the
+    # code that runs on SQLite and a folder too, and in AirQino's chain.
+    chain = item.path.stem.endswith("_chain") and item.path.stem != "test_airqino_chain"
+    if not {SYSTEM, FIT}.isdisjoint(kinds) or chain or _is_second_backend(item):
         item.add_marker(pytest.mark.no_cover)
+
+
+def _is_second_backend(item: pytest.Item) -> bool:
+    """Whether the same test runs on an embedded backend as well."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and not {"s3", "postgres"}.isdisjoint(callspec.id.split("-"))
 
 
 def kinds_of(item: pytest.Item) -> list[str]:

@@ -87,10 +87,12 @@ def _scored(pairs: pl.DataFrame) -> pl.DataFrame:
     has_last = ~np.isnan(persistence)
     n = np.diff(np.append(starts, len(pairs)))
     n_last = total(has_last)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mae_matched = total(np.where(has_last, np.abs(error), 0.0)) / n_last
         mae_persistence = total(np.where(has_last, np.abs(persistence - actual), 0.0)) / n_last
-        skill = np.where(mae_persistence > 0, 1 - mae_matched / mae_persistence, np.nan)
+        skill = 1 - mae_matched / mae_persistence
+    # Against a persistence that made no error, or next to none, there is no skill to speak of.
+    skill[~np.isfinite(skill)] = np.nan
 
     def covered(share: int) -> Floats:
         lower, upper = (pairs[f"{side}_{share}"].to_numpy() for side in ("lower", "upper"))

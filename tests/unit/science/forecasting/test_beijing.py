@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[4]
 REAL = Path(os.environ.get("AQ_REAL_DATA") or ROOT.parent / "shared" / "data")
 FILES = sorted((REAL / "prsa").glob("*.csv.gz"))
 
-DAYS = [date(2013, 7, 10) + timedelta(days=41 * i) for i in range(20)]
+DAYS = [date(2013, 7, 10) + timedelta(days=83 * i) for i in range(10)]
 """Spread over all seasons; 24 issue times each. A fit per series and day takes 0.2 s."""
 
 MIN_SKILL = -0.05
@@ -89,7 +89,7 @@ def test_never_much_worse_than_persistence_and_far_better_than_prophet() -> None
     with pl.Config(tbl_cols=-1, tbl_width_chars=140):
         print(table)
     for row in table.iter_rows(named=True):
-        assert row["n"] > 1000
+        assert row["n"] > 500
         assert row["skill"] > MIN_SKILL, row
         assert row["skill_prophet"] < row["skill"] - 0.5, row
         assert COVERAGE_80[0] < row["coverage_80"] < COVERAGE_80[1], row

@@ -229,6 +229,11 @@ def frames(
     return pl.concat(rows) if rows else forecast_frame(MIDNIGHT, 0.0).clear(), readings
 
 
+def skill_by_hand(mae: float, mae_persistence: float) -> float | None:
+    skill = 1 - mae / mae_persistence
+    return skill if math.isfinite(skill) else None
+
+
 def by_hand(forecasts: pl.DataFrame, readings: pl.DataFrame) -> dict[tuple[Any, ...], Any]:
     """The same scores in plain Python, one forecast after another."""
     valid = {
@@ -264,7 +269,7 @@ def by_hand(forecasts: pl.DataFrame, readings: pl.DataFrame) -> dict[tuple[Any, 
             "rmse": math.sqrt(math.fsum(e * e for e in errors) / len(rows)),
             "bias": math.fsum(errors) / len(rows),
             "mae_persistence": mae_last,
-            "skill": 1 - math.fsum(a for a, _ in matched) / len(matched) / mae_last
+            "skill": skill_by_hand(math.fsum(a for a, _ in matched) / len(matched), mae_last)
             if mae_last
             else None,
             **{
@@ -277,6 +282,13 @@ def by_hand(forecasts: pl.DataFrame, readings: pl.DataFrame) -> dict[tuple[Any, 
             },
         }
     return scores
+
+
+def test_a_persistence_that_is_next_to_right_gives_no_skill() -> None:
+    readings = [(n % 2 * 1e-307, "valid") for n in range(HOURS)]
+    scores = forecast_scores(*frames(readings, readings, [("s1", 26, 1e9, "live")]))
+    assert (scores["mae_persistence"] < 1e-300).all()
+    assert scores["skill"].null_count() == len(scores) == 2
 
 
 @settings(max_examples=examples(40))
