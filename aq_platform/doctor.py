@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from aq_platform.processes import writing
 from aq_platform.sandbox_guard import guarded_services, refuse_mixing
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.http.deadline import bound_connections, ending
 from aq_resources.networks import settings_class
 from aq_resources.services import Services
 
@@ -187,17 +189,24 @@ def _alerts(*, send: bool) -> str:
 
 def _clock(services: Services, network: str) -> str:
     url = str(getattr(settings_class(network)(), "url", ""))
+    limit = services.settings.http_timeout_seconds
     try:
-        answer = httpx.get(url, timeout=services.settings.http_timeout_seconds)
+        with (
+            ending(time.monotonic() + limit),
+            httpx.Client(timeout=limit) as client,
+            # Its head is enough, however it goes on.
+            client.stream("GET", url, extensions={"trace": bound_connections}) as answer,
+        ):
+            headers = answer.headers
     except (httpx.InvalidURL, ValueError):
         # Its text repeats parts of the address, which may be a proxy's password.
         raise PermanentFailure(
             f"AQ_{network.upper()}_URL, or the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, is "
             "no address: correct it"
         ) from None
-    if "Date" not in answer.headers:
+    if "Date" not in headers:
         return "the server sends no date to compare with"
-    off = (services.now() - parsedate_to_datetime(answer.headers["Date"])).total_seconds()
+    off = (services.now() - parsedate_to_datetime(headers["Date"])).total_seconds()
     if abs(off) > CLOCK_SECONDS:
         raise PermanentFailure(
             f"this machine's clock differs from the server's by {off:.0f} s: set it by NTP"
