@@ -49,7 +49,7 @@ quick: setup
 	$(CLEAN) $(BIN)/python -m pytest -m pure --hypothesis-profile quick tests/unit tests/contract
 
 # More workers than cores, since the long tests wait most of the time; the longest files first.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
 test: setup
 	$(CLEAN) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
