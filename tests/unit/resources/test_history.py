@@ -1,7 +1,11 @@
 """Pruning on SQLite and Postgres: runs, events and logs go, what is known of assets stays."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count as numbers
 from pathlib import Path
 from time import sleep
 from typing import IO, Any, cast
@@ -21,6 +25,7 @@ from dagster._core.storage.event_log.schema import (
 from aq_resources.dagster_storage.event_log import BatchingSqliteEventLogStorage
 from aq_resources.dagster_storage.history import Pruned, prune_history
 from aq_resources.failures import PermanentFailure
+from tests.servers.postgres import PostgresServer
 
 DAYS = dg.DailyPartitionsDefinition("2024-03-01", "2024-03-07", timezone="UTC")
 KEYS = DAYS.get_partition_keys()
@@ -32,6 +37,8 @@ event_log_storage:
   class: BatchingSqliteEventLogStorage
   config: {base_dir: {env: DAGSTER_HOME}}
 """
+
+_numbers = numbers(1)
 
 
 @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
@@ -62,19 +69,92 @@ DEFINITIONS = dg.Definitions(
 )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@dataclass(frozen=True)
+class Home:
+    """A Dagster home at rest: its folder, and the name of its database where that is Postgres."""
+
+    folder: Path
+    database: str | None
+
+    @contextmanager
+    def opened(self, postgres: PostgresServer | None) -> Iterator[dg.DagsterInstance]:
+        config = SQLITE
+        if postgres is not None and self.database is not None:
+            url = postgres.uri(self.database).replace("postgresql://", "postgresql+psycopg2://")
+            config = f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n"
+        (self.folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n" + config)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DAGSTER_HOME", str(self.folder))
+            patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "100")
+            with dg.DagsterInstance.get() as instance:
+                yield instance
+
+    def copy(self, folder: Path, postgres: PostgresServer | None) -> "Home":
+        shutil.copytree(self.folder, folder)
+        if postgres is None or self.database is None:
+            return Home(folder, None)
+        name = f"history_{next(_numbers)}"
+        postgres.create_database(name, self.database)
+        return Home(folder, name)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def server(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """Where Dagster's storage is Postgres: its server."""
+    return request.getfixturevalue("postgres") if request.param == "postgres" else None
+
+
+# What is no matter of the database. Whichever it is, it costs a second for each run.
+on_sqlite = pytest.mark.parametrize("server", ["sqlite"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def new_home(server: PostgresServer | None, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One with all tables, in which nothing has happened."""
+    name = None
+    if server is not None:
+        name = f"history_{next(_numbers)}"
+        server.create_database(name)
+    home = Home(tmp_path_factory.mktemp("new"), name)
+    with home.opened(server):
+        return home
+
+
+@pytest.fixture(scope="module")
+def home_with_past(
+    new_home: Home, server: PostgresServer | None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Home, dict[str, str]]:
+    """One with runs by name. Three of them are of no use any more."""
+    home = new_home.copy(tmp_path_factory.mktemp("past") / "home", server)
+    with home.opened(server) as instance:
+        runs = {"all": run(instance, *KEYS)}
+        for n in range(3):
+            runs[f"again {n}"] = run(instance, KEYS[0])
+        runs["stations"] = run(instance)
+        runs["stations again"] = run(instance)
+        runs["failed, then mended"] = run(instance, KEYS[2], fails=True)
+        runs["mended"] = run(instance, KEYS[2])
+        runs["failed last"] = run(instance, KEYS[1], fails=True)
+    return home, runs
+
+
+@pytest.fixture
+def past(home_with_past: tuple[Home, dict[str, str]]) -> dict[str, str]:
+    """The runs by name of an instance that has some."""
+    return home_with_past[1]
+
+
+@pytest.fixture
 def instance(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, server: PostgresServer | None, tmp_path: Path
 ) -> Iterator[dg.DagsterInstance]:
-    config = SQLITE
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_database")
-        scheme = url.replace("postgresql://", "postgresql+psycopg2://")
-        config = f"storage: {{postgres: {{postgres_url: '{scheme}'}}}}\n"
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n" + config)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "100")
-    with dg.DagsterInstance.get() as opened:
+    """Of the test alone; with the past for a test that asks for it, else new."""
+    home: Home = (
+        request.getfixturevalue("home_with_past")[0]
+        if "past" in request.fixturenames
+        else request.getfixturevalue("new_home")
+    )
+    with home.copy(tmp_path / "home", server).opened(server) as opened:
         yield opened
 
 
@@ -157,20 +237,6 @@ def moment() -> datetime:
     return now
 
 
-@pytest.fixture
-def past(instance: dg.DagsterInstance) -> dict[str, str]:
-    """Runs by name. Three of them are of no use any more."""
-    runs = {"all": run(instance, *KEYS)}
-    for n in range(3):
-        runs[f"again {n}"] = run(instance, KEYS[0])
-    runs["stations"] = run(instance)
-    runs["stations again"] = run(instance)
-    runs["failed, then mended"] = run(instance, KEYS[2], fails=True)
-    runs["mended"] = run(instance, KEYS[2])
-    runs["failed last"] = run(instance, KEYS[1], fails=True)
-    return runs
-
-
 def test_what_is_known_of_assets_stays_and_the_rest_goes(
     instance: dg.DagsterInstance, past: dict[str, str]
 ) -> None:
@@ -218,10 +284,11 @@ def test_what_is_younger_stays(instance: dg.DagsterInstance) -> None:
     assert {record.run_id for record in remaining} == {young}
 
 
+@on_sqlite
 def test_an_event_that_was_kept_goes_when_it_has_a_successor(instance: dg.DagsterInstance) -> None:
     """Although its run went long before."""
     sizes = set()
-    for _ in range(3):
+    for _ in range(2):
         run(instance, *KEYS)
         since = moment()
         run(instance)
@@ -244,12 +311,13 @@ def test_runs_in_progress_are_not_touched(instance: dg.DagsterInstance) -> None:
         assert (instance.all_logs(begun.run_id), indexed(instance, begun.run_id)) == before
 
 
+@on_sqlite
 def test_a_night_s_work_is_bounded_and_begins_with_the_oldest(
     instance: dg.DagsterInstance,
 ) -> None:
-    runs = [run(instance) for _ in range(5)]
+    runs = [run(instance) for _ in range(4)]
     done = prune_history(instance, moment(), limit=3, batch=2)
-    assert (done.runs_deleted, done.runs_left) == (3, 2)
+    assert (done.runs_deleted, done.runs_left) == (3, 1)
     assert {found.run_id for found in instance.get_runs()} == set(runs[3:])
     assert instance.get_latest_materialization_event(STATIONS) is not None
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -45,20 +45,27 @@ D1, D2, D3 = (date(2024, 3, n) for n in (1, 2, 3))
 KEY = "airqino/hourly_readings/date=2024-03-0{}/readings.parquet"
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path, store: ObjectStore) -> Iterator[Warehouse]:
+@contextmanager
+def opened_warehouse(folder: Path, store: ObjectStore) -> Iterator[Warehouse]:
     """Rows on this machine, beside hourly files where the store is."""
-    opened = Warehouse(
-        WarehouseLocation(
-            f"ducklake:sqlite:{tmp_path}/lake.sqlite",
-            f"{tmp_path}/rows",
-            uses_s3=isinstance(store, S3ObjectStore),
-            s3_endpoint_url=getattr(store, "endpoint_url", None),
-        ),
-        networks={"airqino": tuple(WAREHOUSE_TABLES.values())},
-    )
-    yield opened
-    opened.close()
+    with closing(
+        Warehouse(
+            WarehouseLocation(
+                f"ducklake:sqlite:{folder}/lake.sqlite",
+                f"{folder}/rows",
+                uses_s3=isinstance(store, S3ObjectStore),
+                s3_endpoint_url=getattr(store, "endpoint_url", None),
+            ),
+            networks={"airqino": tuple(WAREHOUSE_TABLES.values())},
+        )
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, local: LocalObjectStore) -> Iterator[Warehouse]:
+    with opened_warehouse(tmp_path, local) as opened:
+        yield opened
 
 
 def run(
@@ -131,15 +138,16 @@ def stream(window: Window, value: float = 1.0) -> FrameStream:
 
 
 @pytest.fixture
-def files(store: ObjectStore, warehouse: Warehouse) -> ObjectStoreIOManager:
+def files(tmp_path: Path, store: ObjectStore) -> Iterator[ObjectStoreIOManager]:
     """On both kinds of store; the view over them is tested with the warehouse."""
     schemas = {"hourly_readings": HOURLY_READINGS.schema}
-    return ObjectStoreIOManager(
-        store,
-        warehouse,
-        schemas,
-        lambda network: station_attributions(warehouse, network),
-    )
+    with opened_warehouse(tmp_path, store) as warehouse:
+        yield ObjectStoreIOManager(
+            store,
+            warehouse,
+            schemas,
+            lambda network: station_attributions(warehouse, network),
+        )
 
 
 @pytest.fixture

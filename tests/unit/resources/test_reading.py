@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from aq_resources.warehouse.warehouse import Warehouse
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from tests.factories import MIDNIGHT, daily_frame, hourly
+from tests.servers.postgres import PostgresServer
+from tests.servers.s3 import S3Server
 
 DAY = date(2024, 3, 1)
 Read = Callable[[str], list[tuple[object, ...]]]
@@ -78,26 +81,56 @@ FUNCTIONS = [
 ]
 
 
-@pytest.fixture
-def lake(location: WarehouseLocation, tmp_path: Path) -> tuple[Warehouse, str]:
-    """A warehouse with a table and a view over a file, and the folder of the files."""
-    root = location.data_path.rpartition("/")[0] if location.uses_s3 else f"file://{tmp_path}"
-    store, other = (
-        open_object_store(f"{root}/{name}", location.s3_endpoint_url)
-        for name in ("objects", "secret")
-    )
-    other.put("other.csv", b"a\n1\n")
-    store.put("airqino/hourly_readings/day.parquet", parquet_bytes(hourly([1.0], MIDNIGHT)))
-    pattern = store.uri("airqino/hourly_readings/*.parquet")
-    with closing(Warehouse(location)) as warehouse:
-        warehouse.replace(
-            "airqino", DAILY_AVERAGES, daily_frame(DAY), (DAY, DAY + timedelta(days=1))
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def lake(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Warehouse, str]]:
+    """A warehouse with a table and a view over a file, and the folder of the files.
+
+    One for all tests, which only read it, or try to do more.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "sqlite":
+            folder = tmp_path_factory.mktemp("lake")
+            root = f"file://{folder}"
+            location = WarehouseLocation(f"ducklake:sqlite:{folder}/lake.sqlite", f"{folder}/rows")
+        else:
+            s3: S3Server = request.getfixturevalue("s3")
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                patch.delenv(name)
+            for name, value in s3.environment.items():
+                patch.setenv(name, value)
+            root = f"s3://{s3.create_bucket('reading')}"
+            location = WarehouseLocation(
+                f"ducklake:postgres:{postgres.create_database('reading')}",
+                f"{root}/rows",
+                True,
+                s3.endpoint_url,
+            )
+        store, other = (
+            open_object_store(f"{root}/{name}", location.s3_endpoint_url)
+            for name in ("objects", "secret")
         )
-        warehouse.publish_files("airqino", HOURLY_READINGS, pattern)
-    if location.uses_s3:
-        for opened in (store, other):
-            opened.client.close()  # type: ignore[attr-defined]
-    return warehouse, store.uri("")
+        other.put("other.csv", b"a\n1\n")
+        store.put("airqino/hourly_readings/day.parquet", parquet_bytes(hourly([1.0], MIDNIGHT)))
+        pattern = store.uri("airqino/hourly_readings/*.parquet")
+        with closing(Warehouse(location)) as warehouse:
+            warehouse.replace(
+                "airqino", DAILY_AVERAGES, daily_frame(DAY), (DAY, DAY + timedelta(days=1))
+            )
+            warehouse.publish_files("airqino", HOURLY_READINGS, pattern)
+        if location.uses_s3:
+            for opened in (store, other):
+                opened.client.close()  # type: ignore[attr-defined]
+        yield warehouse, store.uri("")
+
+
+def files_of(warehouse: Warehouse, *folders: Path) -> list[Path]:
+    """What lies in these folders, and beside a catalog that is a file."""
+    path = warehouse.location.sqlite_path
+    beside = [] if path is None else [path.parent]
+    return sorted(found for folder in (*folders, *beside) for found in folder.rglob("*"))
 
 
 @pytest.fixture
@@ -127,11 +160,11 @@ def test_the_files_of_the_lake_can_be_read_by_name(read: Read, lake: tuple[Wareh
 def test_other_statements_are_refused(
     read: Read, lake: tuple[Warehouse, str], tmp_path: Path
 ) -> None:
-    before = sorted(tmp_path.rglob("*"))
+    before = files_of(lake[0], tmp_path)
     for sql in OTHER_STATEMENTS:
         with pytest.raises(PermanentFailure, match="read-only: it answers one SELECT"):
             read(sql.format(tmp=tmp_path, lake=lake[1].rstrip("/")))
-    assert sorted(tmp_path.rglob("*")) == before
+    assert files_of(lake[0], tmp_path) == before
 
 
 def test_functions_that_reach_beyond_the_lake_are_refused(read: Read, tmp_path: Path) -> None:
@@ -145,18 +178,21 @@ def test_functions_that_reach_beyond_the_lake_are_refused(read: Read, tmp_path: 
 def test_files_beside_the_lake_are_not_read(
     read: Read, lake: tuple[Warehouse, str], tmp_path: Path
 ) -> None:
-    (tmp_path / "objects2").mkdir()
-    (tmp_path / "objects2" / "secret.csv").write_text("a\n1\n")
+    path = lake[0].location.sqlite_path
+    # Its name begins like the folder's.
+    similar = (tmp_path if path is None else path.parent) / "objects2"
+    similar.mkdir()
+    (similar / "secret.csv").write_text("a\n1\n")
     lake_folder = lake[1].rstrip("/")
     refused = (duckdb.PermissionException, duckdb.CatalogException)
-    for path, errors in (
-        (f"{tmp_path}/objects2/secret.csv", refused),
+    for file, errors in (
+        (f"{similar}/secret.csv", refused),
         (f"{lake_folder.rpartition('/')[0]}/secret/other.csv", refused),
         # S3 knows no `..`: there it is a part of a key, and signed as such.
         (f"{lake_folder}/../secret/other.csv", (*refused, duckdb.HTTPException)),
         ("/etc/passwd", refused),
     ):
-        for sql in (f"FROM '{path}'", f"FROM read_text('{path}')"):
+        for sql in (f"FROM '{file}'", f"FROM read_text('{file}')"):
             with pytest.raises(errors):
                 read(sql)
 
