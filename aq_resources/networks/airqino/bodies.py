@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -42,12 +43,23 @@ _Row = msgspec.defstruct(
 )
 
 
+class _Stamp(msgspec.Struct, gc=False):
+    timestamp: str
+
+
+class _Stamps(msgspec.Struct):
+    data: list[_Stamp]
+    header: dict[str, Any] = {}
+
+
 class _Body(msgspec.Struct):
     data: list[_Row]  # type: ignore[valid-type]
     header: dict[str, Any] = {}
 
 
 _strict_body = msgspec.json.Decoder(_Body)
+# Asked of every answer that comes: the values are not needed for it.
+_strict_stamps = msgspec.json.Decoder(_Stamps)
 
 
 def refusal_hint(response: httpx.Response, *, logged_in: bool) -> str:
@@ -97,13 +109,18 @@ def rows_of(answer: RawAnswer, problems: Problems, unreadable: set[str]) -> Colu
 
 def lost_reason(answer: RawAnswer) -> str | None:
     """Why a 200 brings nothing of its station; None where it does, or says that there is none."""
+    # Both ends count. As text, since that is how they sort as well.
+    start, end = (at.strftime(STAMP) for at in answer.window)
+    with suppress(*UNDECODABLE):
+        body = _strict_stamps.decode(answer.body)
+        within = any(start <= row.timestamp <= end for row in body.data)
+        if within and not _is_of_another(body.header, answer, Problems(), set()):
+            return None
     problems = Problems()
     columns = rows_of(answer, problems, set())
     if columns is None or not columns[0]:
         return first_problem(problems)
     stamps = columns[0]
-    # Both ends count. As text, since that is how they sort as well.
-    start, end = (at.strftime(STAMP) for at in answer.window)
     if any(start <= stamp <= end for stamp in stamps):
         return None
     return f"it gives {stamps[0]} to {stamps[-1]} instead of {start} to {end}"
