@@ -113,8 +113,17 @@ class HttpClient:
         self._own_headers = headers or {}
         self._deadline = DEADLINE_TIMEOUTS * timeout if deadline is None else deadline
         self._max_bytes = max_bytes
+        # By the monotonic clock: when an answer last came, and when the last request began that
+        # got none.
+        self._last_success = self._last_failure_start = -math.inf
+        self._client = self._new_client(timeout, auth, on_request)
+        self._retrying = self._new_retrying(attempts, backoff_seconds)
+
+    def _new_client(
+        self, timeout: float, auth: httpx.Auth | None, on_request: OnRequest | None
+    ) -> httpx.Client:
         try:
-            self._client = httpx.Client(
+            return httpx.Client(
                 verify=_trusted(),
                 timeout=timeout,
                 auth=auth,
@@ -133,6 +142,8 @@ class HttpClient:
                 "http://user:password@host:port, with special characters in the password as %2F "
                 "and the like."
             ) from None
+
+    def _new_retrying(self, attempts: int, backoff_seconds: float) -> tenacity.Retrying:
         backoff = tenacity.wait_exponential(
             multiplier=backoff_seconds, max=30.0
         ) + tenacity.wait_random(0, backoff_seconds)
@@ -142,15 +153,6 @@ class HttpClient:
             asked = getattr(failure, "retry_after", None)
             return float(asked) if asked is not None else backoff(state)
 
-        def worth_waiting(failure: BaseException) -> bool:
-            if not isinstance(failure, TransientFailure):
-                return False
-            return (failure.retry_after or 0.0) <= MAX_WAIT_SECONDS
-
-        # By the monotonic clock: when an answer last came, and when the last request began that
-        # got none.
-        self._last_success = self._last_failure_start = -math.inf
-
         def enough(state: tenacity.RetryCallState) -> bool:
             # Where no answer has come since, the network is down: hundreds of requests need not
             # each find that out by all their tries.
@@ -158,10 +160,10 @@ class HttpClient:
             spent = (state.seconds_since_start or 0.0) + state.upcoming_sleep
             return state.attempt_number >= (1 if down else attempts) or spent >= self._deadline
 
-        self._retrying = tenacity.Retrying(
+        return tenacity.Retrying(
             stop=enough,
             wait=wait,
-            retry=tenacity.retry_if_exception(worth_waiting),
+            retry=tenacity.retry_if_exception(_is_worth_waiting),
             reraise=True,
         )
 
@@ -333,6 +335,12 @@ class HttpClient:
         in_header = retry_after_seconds(response.headers.get("Retry-After"))
         stated = in_header if in_body is None else in_body
         return None if stated is None else min(stated, LONGEST_STATED_WAIT_SECONDS)
+
+
+def _is_worth_waiting(failure: BaseException) -> bool:
+    if not isinstance(failure, TransientFailure):
+        return False
+    return (failure.retry_after or 0.0) <= MAX_WAIT_SECONDS
 
 
 def _origin(request: httpx.Request) -> tuple[str, bytes]:
