@@ -25,6 +25,12 @@ class _ClockSetting(msgspec.Struct, forbid_unknown_fields=True):
     speed: float | None = None
 
 
+# Made at import: msgspec is not safe where two threads' servers make the first one at once.
+_faults = msgspec.json.Decoder(Fault)
+_answers = msgspec.json.Decoder(_ExactAnswer)
+_clocks = msgspec.json.Decoder(_ClockSetting)
+
+
 def control_routes(sandbox: Sandbox) -> Mount:
     """Routes of the control switch, under `/_sandbox/`."""
     desk = _Control(sandbox)
@@ -50,8 +56,8 @@ def _json(content: object) -> Response:
     return Response(msgspec.json.encode(content), media_type="application/json")
 
 
-async def _read(request: Request, kind: type[_Body]) -> _Body:
-    return msgspec.json.decode(await request.body() or b"{}", type=kind)
+async def _read(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body:
+    return decoder.decode(await request.body() or b"{}")
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
@@ -67,7 +73,7 @@ class _Control:
         return _json(self._sandbox.faults.active())
 
     async def add_fault(self, request: Request) -> Response:
-        self._sandbox.faults.add(await _read(request, Fault))
+        self._sandbox.faults.add(await _read(request, _faults))
         return _json(self._sandbox.faults.active())
 
     async def clear_faults(self, _: Request) -> Response:
@@ -75,7 +81,7 @@ class _Control:
         return _json([])
 
     async def set_answer(self, request: Request) -> Response:
-        answer = await _read(request, _ExactAnswer)
+        answer = await _read(request, _answers)
         self._sandbox.answers[answer.station] = answer.body
         return _json({"stations": list(self._sandbox.answers)})
 
@@ -99,7 +105,7 @@ class _Control:
         return _json(self._sandbox.clock.describe())
 
     async def set_clock(self, request: Request) -> Response:
-        setting = await _read(request, _ClockSetting)
+        setting = await _read(request, _clocks)
         self._sandbox.clock.set(setting.now, setting.speed)
         return _json(self._sandbox.clock.describe())
 

@@ -38,6 +38,10 @@ class _Page(msgspec.Struct):
     results: list[msgspec.Raw]
 
 
+_readings = msgspec.json.Decoder(_Reading)
+_pages = msgspec.json.Decoder(_Page)
+
+
 @dataclass(frozen=True)
 class Recordings:
     """What a folder holds: locations, rows of sensors by the hour's end, files of the archive."""
@@ -140,13 +144,11 @@ def _read(files: tuple[tuple[Path, int], ...]) -> Recordings:
 
 def _read_page(path: Path, recorded: Recordings) -> None:
     try:
-        results = msgspec.json.decode(path.read_bytes(), type=_Page).results
+        results = _pages.decode(path.read_bytes()).results
     except msgspec.DecodeError:
         return
     if name := _SENSOR.match(path.name):
-        recorded.rows[int(name[1])] = [
-            (msgspec.json.decode(raw, type=_Reading), raw) for raw in results
-        ]
+        recorded.rows[int(name[1])] = [(_readings.decode(raw), raw) for raw in results]
         return
     for body in map(msgspec.json.decode, results):
         if isinstance(body, dict) and "sensors" in body:

@@ -25,6 +25,10 @@ class _Answer(msgspec.Struct):
     header: dict[str, object] = {}
 
 
+_stamps = msgspec.json.Decoder(_Stamp)
+_answers = msgspec.json.Decoder(_Answer)
+
+
 @dataclass(frozen=True)
 class Recording:
     """One answer: its header, and the rows as recorded, each with its time if that is legible."""
@@ -68,13 +72,13 @@ def _read(path: Path, _changed: int) -> Recording:
     if content.lstrip().startswith(b"["):
         answer = _Answer(data=msgspec.json.decode(content, type=list[msgspec.Raw]))
     else:
-        answer = msgspec.json.decode(content, type=_Answer)
+        answer = _answers.decode(content)
     return Recording(answer.header, [(_time(raw), raw) for raw in answer.data])
 
 
 def _time(raw: msgspec.Raw) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(msgspec.json.decode(raw, type=_Stamp).timestamp)
+        moment = datetime.fromisoformat(_stamps.decode(raw).timestamp)
     except (ValueError, msgspec.ValidationError):
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -11,6 +11,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from aq_resources.decoders import decoder_of
+
 # A stored time without a zone was not written by us.
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -21,7 +23,7 @@ def read_cursor(text: str | None, kind: type[Cursor]) -> Cursor:
     """The stored cursor; a new one where there is none or it has another form."""
     if text:
         try:
-            return msgspec.json.decode(text, type=kind)
+            return decoder_of(kind).decode(text)
         except msgspec.DecodeError:
             return kind()
     return kind()

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 from filelock import FileLock
 
+from aq_resources.decoders import decoder_of
 from aq_resources.stores.object_store import translate_errors
 
 Value = TypeVar("Value")
@@ -34,7 +35,7 @@ class StateFile(Generic[Value]):
             poll: How often a process that waits for the lock looks again, in seconds.
         """
         self.path = path
-        self._decoder = msgspec.json.Decoder(kind)
+        self._decoder = decoder_of(kind)
         self._initial = initial
         self._lock = FileLock(f"{path}.lock", poll_interval=poll)
 

@@ -257,7 +257,7 @@ class _Irceline:
 
     async def data(self, request: Request) -> Response:
         try:
-            asked = msgspec.json.decode(await request.body(), type=_Question)
+            asked = _questions.decode(await request.body())
         except msgspec.DecodeError as error:
             return _refused(400, f"cannot read the question: {error}")
         return self._answer(asked.timeseries, asked.timespan)
@@ -312,6 +312,9 @@ class _Irceline:
 class _Question(msgspec.Struct):
     timeseries: list[str]
     timespan: str | None = None
+
+
+_questions = msgspec.json.Decoder(_Question)
 
 
 @lru_cache(maxsize=8)

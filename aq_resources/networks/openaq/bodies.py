@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 import httpx
 import msgspec
 
+from aq_resources.decoders import decoder_of
 from aq_resources.http.json_reader import UNDECODABLE, NotJsonError, read_json
 from aq_resources.network_client import Problems
 from aq_resources.network_toolkit.bodies import (
@@ -141,7 +142,7 @@ def records_of(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[R
         The rows that can be read.
     """
     try:
-        rows = msgspec.json.decode(answer.body, type=_Page[kind]).results  # type: ignore[valid-type]
+        rows = decoder_of(_Page[kind]).decode(answer.body).results  # type: ignore[valid-type]
     except UNDECODABLE:
         rows = []
     return rows or _one_by_one(answer, kind, problems)
@@ -185,7 +186,7 @@ def lost_reason(answer: RawAnswer) -> str | None:
 def rows_in(body: str) -> list[Any]:
     """The rows of an answer, whatever they are, to be counted and compared."""
     try:
-        return msgspec.json.decode(body, type=_Page[msgspec.Raw]).results
+        return decoder_of(_Page[msgspec.Raw]).decode(body).results
     except UNDECODABLE:
         pass
     try:
