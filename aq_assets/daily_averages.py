@@ -81,20 +81,26 @@ def build_daily_averages(
         settings = services.settings
 
         def average(days: Window) -> pl.DataFrame:
-            reach = days.padded(before=REACH_BEFORE, after=REACH_AFTER)
             return daily_averages(
-                hourly_readings.scan(reach).select(_READ).collect(),
+                hourly_readings.scan(_reach(days)).select(_READ).collect(),
                 zones,
                 (days.dates[0], days.dates[-1]),
                 day=settings.daily_day,
                 reference_c=settings.gas_reference_celsius,
             )
 
-        # A backfill also asks for the days beside it, whose readings may not be there.
-        tally = DailyTally(hourly_readings.missing(window_of(context)))
+        # A backfill also asks for the days beside it, and automation for today at midnight: a day's
+        # own readings may have yet to come.
+        asked = window_of(context)
+        tally = DailyTally(hourly_readings.missing(asked, _reach(asked)))
         return chunked(context, services.chunk, average, tally, day_details)
 
     return daily
+
+
+def _reach(days: Window) -> Window:
+    """The hours that local days of these dates consist of, anywhere on earth."""
+    return days.padded(before=REACH_BEFORE, after=REACH_AFTER)
 
 
 def day_details(averages: pl.DataFrame) -> dict[date, dict[str, Any]]:

@@ -91,15 +91,22 @@ class DayFiles:
                 _log.warning("%s has the columns of another version and is left out.", uri)
         return found
 
-    def missing(self, window: Window) -> list[date]:
+    def missing(self, window: Window, reach: Window | None = None) -> list[date]:
         """Days of the window that were never materialized.
 
+        Args:
+            window: Some UTC days.
+            reach: The hours that are read for them, where these are more.
+
+        Returns:
+            The days, in order.
+
         Raises:
-            PermanentFailure: that is all of them; it names a key.
+            PermanentFailure: there is nothing at all to read; it names a key of the window.
         """
         present = set(self.days())
         missing = [day for day in window.dates if day not in present]
-        if missing and len(missing) == len(window.dates):
+        if missing and present.isdisjoint((reach or window).dates):
             raise PermanentFailure(
                 f"{self.store.uri(self.key(missing[0]))} does not exist. Materialize {self.root} "
                 f"for {missing[0]} first."

@@ -103,6 +103,19 @@ def test_a_broken_answer_is_kept_and_mended_by_a_later_one(
     assert chain.stations() == set(STATIONS)
 
 
+def test_at_midnight_the_new_day_is_averaged_from_what_there_is(chain: Chain) -> None:
+    """Yesterday's last hour has automation ask for today's averages, before today's first hour."""
+    assert chain.backfill().success
+    config = chain.services.networks["airqino"]
+    outcome = chain.runner._days(config, "daily", DAY + ONE_DAY, DAY + ONE_DAY)
+    assert outcome.success, outcome.failures
+    assert outcome.metadata["daily_averages"]["days_without_hourly_readings"] == 1
+    far = DAY + 5 * ONE_DAY
+    outcome = chain.runner._days(config, "daily", far, far)
+    assert not outcome.success
+    assert f"date={far}/readings.parquet does not exist" in outcome.failures[0]
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_sick_station_is_reported_and_the_others_loaded(
     chain: Chain, sandbox: RunningSandbox, status: int
