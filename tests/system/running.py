@@ -58,6 +58,10 @@ class Running:
                 pytest.fail(f"ended with {self.process.returncode}: {self.said}")
             self.said.append(line or "")
 
+    def servers(self) -> list[psutil.Process]:
+        """Those it started itself; below them others come and go."""
+        return psutil.Process(self.process.pid).children()
+
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 

@@ -188,7 +188,7 @@ def test_a_daemon_killed_amid_a_run_ends_aq_up_and_the_next_one_goes_on(
         bench.wait_for_work(runs[0])
         (daemon,) = [
             process
-            for process in platform.running.family()
+            for process in platform.running.servers()
             if "dagster._daemon" in process.cmdline()
         ]
         daemon.kill()
