@@ -174,6 +174,14 @@ class RawPullStore:
         pending: list[RawAnswer] = []
         size = 0
         written = self._clock()
+
+        def write() -> None:
+            nonlocal pending, size
+            # Emptied first: what fails to be written is not tried again at the end.
+            full, pending, size = pending, [], 0
+            if full:
+                self._write(full, done)
+
         try:
             for received in answers:
                 name = folder_name(received.covers)
@@ -184,17 +192,14 @@ class RawPullStore:
                     continue
                 answer = known[name].after(received)
                 if pending and (folder_name(pending[0].covers) != name or size > FILE_BYTES):
-                    full, pending, size = pending, [], 0
-                    self._write(full, done)
+                    write()
                 pending.append(answer)
                 size += len(answer.body)
                 if self._clock() - written > self._hold_seconds:
-                    full, pending, size = pending, [], 0
-                    self._write(full, done)
+                    write()
                     written = self._clock()
         finally:
-            if pending:
-                self._write(pending, done)
+            write()
         return done
 
     def folders(self, window: Window) -> list[str]:
