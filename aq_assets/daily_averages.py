@@ -16,7 +16,7 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
-from aq_science.stations import UNKNOWN_ZONE, usable_zone
+from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.windows import Window
 
@@ -75,7 +75,7 @@ def build_daily_averages(
     ) -> FrameStream:
         # One that an earlier version stored as the network said it must stop no average.
         zones = {
-            station: usable_zone(zone) or UNKNOWN_ZONE
+            station: day_zone(zone)
             for station, zone in stations.select("station_id", "timezone").iter_rows()
         }
         settings = services.settings

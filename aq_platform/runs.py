@@ -21,7 +21,7 @@ from aq_resources.failures import check_detail, step_failure_reason
 from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
-from aq_science.stations import UNKNOWN_ZONE, usable_zone
+from aq_science.stations import day_zone
 from aq_science.windows import DAY, HOUR, Window, midnight
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -137,10 +137,7 @@ class Runner:
             f"SELECT DISTINCT timezone FROM {config.name}.stations"
         )["timezone"]
         offsets = [
-            ZoneInfo(usable_zone(zone) or UNKNOWN_ZONE).utcoffset(
-                midnight(day).replace(tzinfo=None)
-            )
-            or timedelta()
+            ZoneInfo(day_zone(zone)).utcoffset(midnight(day).replace(tzinfo=None)) or timedelta()
             for zone in zones
             for day in (first, last)
         ]

@@ -91,6 +91,11 @@ def usable_zone(name: str | None) -> str | None:
     return zone
 
 
+def day_zone(name: str | None) -> str:
+    """The zone that a station's local days go by: what is stored, or `UNKNOWN_ZONE` for no zone."""
+    return usable_zone(name) or UNKNOWN_ZONE
+
+
 def country_code(name: str) -> str | None:
     """ISO 3166-1 alpha-2 code of a country's English name in the tz database; None for others."""
     codes = {known.casefold(): code for code, known in _table("iso3166.tab")}
