@@ -35,6 +35,9 @@ MAX_REDIRECTS = 5
 DEADLINE_TIMEOUTS = 20
 # Of an answer, unpacked: a few megabytes of gzip can become all of the memory.
 MAX_BODY_BYTES = 256 * 1024 * 1024
+# Servers close a connection that has been idle for five seconds (uvicorn, Node.js) or longer. One
+# that closes while we write costs a try; so we are the first to let go.
+IDLE_SECONDS = 2.0
 _RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 # What to do about a refusal, which no retry changes, in the network's own terms.
 RefusalHint = Callable[[httpx.Response], str]
@@ -132,6 +135,11 @@ class HttpClient:
                     **self._own_headers,
                 },
                 event_hooks={"request": [on_request]} if on_request else None,
+                limits=httpx.Limits(
+                    max_connections=100,
+                    max_keepalive_connections=20,
+                    keepalive_expiry=IDLE_SECONDS,
+                ),
                 # What a server would have us remember belongs to no later question.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             )

@@ -90,7 +90,7 @@ def test_what_lasts_fails_the_run_with_its_cause_or_leaves_one_station_out(
         sandbox.clear()
         (outcome,) = work.backfill()
         assert outcome.success
-        assert not outcome.incomplete
+        assert not outcome.incomplete, outcome.warnings
     assert differences(tables(fresh, READINGS), undisturbed) == {}
 
 

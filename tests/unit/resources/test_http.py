@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -335,6 +337,31 @@ def test_a_post_is_tried_again_with_its_body_whole() -> None:
     assert [json.loads(body) for body in bodies] == [{"ids": [1, 2]}] * 3
     # With every try.
     assert [request.method for request in sent] == ["POST"] * 3
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(1.0, 1), (4.0, 2)])
+def test_an_idle_connection_is_left_before_its_server_closes_it(
+    monkeypatch: pytest.MonkeyPatch, idle: float, connections: int
+) -> None:
+    callers = set()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        callers.add(request.client_address)
+        request.protocol_version = "HTTP/1.1"
+        request.close_connection = False
+        request.send_response(200)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"[]")
+
+    with answering(answer) as (url, _), client() as http:
+        now = time.monotonic()
+        clock = SimpleNamespace(monotonic=lambda: now)
+        monkeypatch.setattr("httpcore._sync.http11.time", clock)
+        http.get(url)
+        now += idle
+        http.get(url)
+    assert len(callers) == connections
 
 
 def test_a_wait_stated_in_the_body_goes_before_the_header(waits: list[float]) -> None:
