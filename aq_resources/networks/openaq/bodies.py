@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 import httpx
 import msgspec
 
-from aq_resources.decoders import decoder_of
+from aq_resources.decoders import converted, decoder_of
 from aq_resources.http.json_reader import UNDECODABLE, NotJsonError, read_json
 from aq_resources.network_client import Problems
 from aq_resources.network_toolkit.bodies import (
@@ -164,7 +164,7 @@ def _one_by_one(answer: RawAnswer, kind: type[Row], problems: Problems) -> list[
     rows = []
     for result in results:
         try:
-            rows.append(msgspec.convert(result, kind))
+            rows.append(converted(result, kind))
         except (msgspec.ValidationError, RecursionError) as error:
             problems.add(source, "row_form", f"{error}: {result}")
     return rows

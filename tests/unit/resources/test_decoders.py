@@ -17,7 +17,7 @@ CROWD = """
 import sys, threading
 from typing import Generic, TypeVar
 import msgspec
-from aq_resources.decoders import decoder_of
+from aq_resources.decoders import converted, decoder_of
 
 Row = TypeVar("Row")
 sys.setswitchinterval(1e-6)
@@ -28,11 +28,13 @@ for _ in range(300):
     class Page(msgspec.Struct, Generic[Row]):
         results: list[Row]
 
+    Record = msgspec.defstruct("Record", [("unit", Unit), ("value", float)])
     together = threading.Barrier(8)
 
     def read():
         together.wait()
         decoder_of(Page[Hour]).decode(b'{"results":[{"value":1.0,"unit":{"id":1,"name":"x"}}]}')
+        converted({"unit": {"id": 1, "name": "x"}, "value": 1.0}, Record)
 
     threads = [threading.Thread(target=read) for _ in range(8)]
     [thread.start() for thread in threads]
@@ -62,11 +64,15 @@ def test_no_struct_is_decoded_past_them() -> None:
     found = []
     for path in ROOT.glob("aq_*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "msgspec.json.decode":
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called == "msgspec.json.decode":
                 kinds = [ast.unparse(one.value) for one in node.keywords if one.arg == "type"]
                 found += [
                     f"{path.relative_to(ROOT)}:{node.lineno}"
                     for kind in kinds
                     if kind not in ("msgspec.Raw", "list[msgspec.Raw]")
                 ]
-    assert found == []
+            # The sandbox converts faults alone, whose decoder stands in a module.
+            elif called == "msgspec.convert" and path.parent.name != "aq_sandbox":
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert [one for one in found if not one.startswith("aq_resources/decoders.py")] == []

@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx
 import msgspec
 
+from aq_resources.decoders import converted
 from aq_resources.http.json_reader import NotJsonError, read_json
 from aq_resources.network_client import Problems
 from aq_resources.network_toolkit.bodies import note_not_json
@@ -55,7 +56,7 @@ def records_of(answer: RawAnswer, problems: Problems) -> list[Record] | None:
     records = []
     for row in rows if isinstance(rows, list) else [rows]:
         try:
-            records.append(msgspec.convert(row, Record))
+            records.append(converted(row, Record))
         except msgspec.ValidationError as error:
             problems.add(station, "record_form", str(error))
     return records if records or not rows else None

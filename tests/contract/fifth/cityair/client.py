@@ -10,6 +10,7 @@ from aq_resources.networks.cityair.bodies import FIELDS, ListedStation, refusal_
 from aq_resources.networks.cityair.parse import CityAirRows
 from aq_resources.networks.cityair.settings import ATTRIBUTION, TITLE, NetworkSettings
 
+from aq_resources.decoders import converted
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.http.client import HttpClient, concurrently, invalid_body_reason
 from aq_resources.http.json_reader import read_json
@@ -52,7 +53,7 @@ class CityAirClient:
         """The configured ones of the network's list."""
         try:
             body = self._http.get(f"{self._url}/stations", None, invalid_body_reason).content
-            rows = msgspec.convert(read_json(body), list[ListedStation])
+            rows = converted(read_json(body), list[ListedStation])
             listed = {one.id: one for one in rows}
         except (TransientFailure, PermanentFailure) as failure:
             return StationList((), dict.fromkeys(self._stations, failure))
