@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from aq_sandbox.server import RunningSandbox
 from tests import kinds, migrations, signatures
+from tests.crashes import Crashes
 from tests.servers.leftovers import ended_with_us
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.s3 import S3Server, s3_server
@@ -31,8 +32,9 @@ _numbers = count(1)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Profiles before Hypothesis takes the one asked for; Ctrl-C for children as Python has it."""
+    config.pluginmanager.register(Crashes())
     # Not at import: modules import this file again by its other name, which undid the option.
     # A busy machine is no failure. `--hypothesis-profile` chooses: `make quick` takes the first.
     for profile, examples in {"quick": 10, "project": 100, "thorough": 2000}.items():
