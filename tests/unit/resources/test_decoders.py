@@ -64,7 +64,9 @@ def test_no_struct_is_decoded_past_them() -> None:
     found = []
     for path in ROOT.glob("aq_*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
             if called == "msgspec.json.decode":
                 kinds = [ast.unparse(one.value) for one in node.keywords if one.arg == "type"]
                 found += [
