@@ -37,6 +37,7 @@ class Running:
             threading.Thread(target=self._read, args=(stream,), daemon=True)
             for stream in (self.process.stdout, self.process.stderr)
         ]
+        self._open_streams = len(self._readers)
         for reader in self._readers:
             reader.start()
 
@@ -54,9 +55,13 @@ class Running:
                 line = self._lines.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
                 pytest.fail(f"no {text!r} within {PATIENCE_S} s: {self.said}")
-            if line is None and self.process.poll() is not None:
-                pytest.fail(f"ended with {self.process.returncode}: {self.said}")
-            self.said.append(line or "")
+            if line is not None:
+                self.said.append(line)
+                continue
+            # The other stream may still hold what is waited for.
+            self._open_streams -= 1
+            if not self._open_streams:
+                pytest.fail(f"ended with {self.process.wait()}: {self.said}")
 
     def servers(self) -> list[psutil.Process]:
         """Those it started itself; below them others come and go."""

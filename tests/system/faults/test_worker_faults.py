@@ -108,7 +108,8 @@ class Bench:
             if any("No steps needed to be retried" in one for one in said):
                 # Killed between its last step and the word that it was done.
                 return True
-            assert last.tags.get("dagster/will_retry") == "true", said
+            # The tag is written after the status, by the daemon where the writer died in between.
+            assert last.tags.get("dagster/will_retry") != "false", said
         return last.status == dg.DagsterRunStatus.SUCCESS
 
 
