@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from tests.conftest import ROOT
 from tests.system.integration.harness import PATIENCE_S, Installation
 
+# Run workers start in no time with it.
+STARTUP = Path(__file__).parent / "startup"
 CHAIN = ("raw_pulls", "hourly_readings", "daily_averages")
 
 
@@ -30,7 +35,9 @@ class Running:
     """An `aq up` and the lines it prints."""
 
     def __init__(self, installation: Installation, *arguments: str) -> None:
-        self.process = installation.start("up", *arguments)
+        paths = (str(STARTUP), str(ROOT), installation.environment.get("PYTHONPATH"))
+        warmed = installation.with_settings(PYTHONPATH=os.pathsep.join(filter(None, paths)))
+        self.process = warmed.start("up", *arguments)
         self.said: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._readers = [

@@ -12,6 +12,7 @@ from tests.system.integration.hands_off_story import (
     Story,
     left_failed,
     notified,
+    pm25_of,
 )
 from tests.system.integration.harness import Installation
 
@@ -42,10 +43,8 @@ class HandsOffLaws:
         assert ours.equals(plain)
 
     def test_the_revision_was_noticed_and_kept_apart(self, story: Story) -> None:
-        rows = story.hands_off.table("hourly_readings").filter(
-            pl.col("station_id") == STATIONS[2],
-            pl.col("parameter") == "pm25",
-            pl.col("hour").is_in([story.start + n * HOUR for n in REVISED]),
+        rows = pm25_of(story.hands_off, STATIONS[2]).filter(
+            pl.col("hour").is_in([story.start + n * HOUR for n in REVISED])
         )
         assert rows["value"].to_list() == [77.25] * len(REVISED)
         assert rows["revision"].to_list() == [1] * len(REVISED)

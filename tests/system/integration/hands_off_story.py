@@ -19,6 +19,7 @@ from pathlib import Path
 
 import dagster as dg
 import msgspec
+import polars as pl
 from dagster._core.scheduler.instigation import TickStatus
 
 from aq_resources.clock import open_clock
@@ -119,19 +120,28 @@ def play(
     seed: int,
     clock: RehearsalClock,
     instance: dg.DagsterInstance,
+    hands_off: Installation,
 ) -> None:
     """The network's hours, and one more in which it shows nothing new."""
     end = start + HOURS * HOUR
+    to_revise = [start + n * HOUR for n in REVISED]
 
     def serve(station: str, until: datetime, *, revised: bool = False) -> None:
         sandbox.set_answer(station, answer(station, start, until, seed, revised=revised))
+
+    def revise() -> None:
+        # Only what the platform has seen can change.
+        clock.stop()
+        wait_until(lambda: set(to_revise) <= set(pm25_of(hands_off, STATIONS[2])["hour"]), pause=1)
+        serve(STATIONS[2], end, revised=True)
+        clock.run()
 
     script: list[tuple[float, Callable[[], None]]] = [
         (1.0, lambda: serve(STATIONS[1], start + HOUR)),
         (2.0, lambda: sandbox.inject("status", status=503, path_contains="/v3/")),
         (3.5, sandbox.clear),
         (4.2, lambda: sandbox.set_answer(STATIONS[1], None)),
-        (5.2, lambda: serve(STATIONS[2], end, revised=True)),
+        (5.2, revise),
         (6.0, lambda: sandbox.inject("disconnect", path_contains="/v3/")),
         (7.5, sandbox.clear),
     ]
@@ -152,6 +162,13 @@ def play(
         serve(station, end)
     clock.wait_for(end + 0.9 * HOUR)
     clock.stop()
+
+
+def pm25_of(installation: Installation, station: str) -> pl.DataFrame:
+    """The station's hours of PM2.5."""
+    return installation.table("hourly_readings").filter(
+        pl.col("station_id") == station, pl.col("parameter") == "pm25"
+    )
 
 
 def keeps_up(instance: dg.DagsterInstance, began: datetime) -> bool:
@@ -227,7 +244,7 @@ def told(make: Make) -> Iterator[Story]:
         try:
             running.wait_for("Ready:")
             with hands_off.instance() as instance:
-                play(sandbox, start, seed, clock, instance)
+                play(sandbox, start, seed, clock, instance, hands_off)
                 wait_until(lambda: at_rest(instance, start + HOURS * HOUR), pause=1)
                 wait_until(lambda: notified(left_failed(instance), sink.texts), pause=1)
         finally:

@@ -26,12 +26,13 @@ def story(
             "dagster.yaml",
         )
 
-    with told(make) as story, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.environment.items():
             # This process reads the tables.
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
-        yield story
+        with told(make) as story:
+            yield story
 
 
 class TestProduction(HandsOffLaws):
