@@ -1,4 +1,4 @@
-"""Dagster's SQLite event log with batches stored as batches.
+"""Dagster's SQLite event log with batches stored as batches, and retries that are never lost.
 
 Dagster hands over events in batches (`DAGSTER_EVENT_BATCH_SIZE`), but its SQLite storage opens two
 databases and commits twice for each single event, which is most of the time of a range of years.
@@ -8,6 +8,7 @@ Here a batch takes two transactions in all. The databases are the same; either c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ _BATCHED = frozenset(
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
-    """The stock storage, but for `store_event_batch`. Databases are in `history/runs` below
+    """The stock storage, but for the two ways to store. Databases are in `history/runs` below
     `base_dir`, where the stock default keeps them below DAGSTER_HOME.
     """
 
@@ -38,6 +39,20 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         """Dagster's hook: the instance file's `config`."""
         folder = Path(config_value["base_dir"]) / "history" / "runs"
         return cls(base_dir=str(folder), inst_data=inst_data)
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store an event; a run that failed is marked so before.
+
+        The daemon retries a crashed run as soon as it sees this event, but only if the run has its
+        status by then, and it looks once. Dagster itself writes the status a moment later.
+        """
+        if event.is_dagster_event and event.get_dagster_event().is_run_failure:
+            self._instance.run_storage.handle_run_event(
+                event.run_id,
+                event.get_dagster_event(),
+                datetime.fromtimestamp(event.timestamp, UTC),
+            )
+        super().store_event(event)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events in order, two transactions for each stretch of a run's asset events."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from aq_resources.dagster_storage.event_log import BatchingSqliteEventLogStorage
 
@@ -100,3 +101,27 @@ def test_a_batch_leaves_what_single_events_leave(
     assert ours == stock
     assert ours["materialized"] == set(KEYS)
     assert ours["latest"] == KEYS[-1]
+
+
+def test_who_sees_that_a_run_failed_finds_it_failed(
+    pair: tuple[dg.DagsterInstance, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's daemon looks once, and retries no run that is still said to work."""
+    _, ours = pair
+    seen = []
+    store = SqliteEventLogStorage.store_event
+
+    def stored(self: SqliteEventLogStorage, event: dg.EventLogEntry) -> None:
+        store(self, event)
+        if event.dagster_event_type == dg.DagsterEventType.RUN_FAILURE:
+            run = ours.get_run_by_id(event.run_id)
+            assert run is not None
+            seen.append(run.status)
+
+    monkeypatch.setattr(SqliteEventLogStorage, "store_event", stored)
+    run = ours.create_run_for_job(dg.GraphDefinition(name="crashed").to_job())
+    ours.report_run_failed(run)
+    assert seen == [dg.DagsterRunStatus.FAILURE]
+    (event,) = ours.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    (record,) = ours.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    assert record.end_time == pytest.approx(event.timestamp)
