@@ -162,6 +162,8 @@ class _Elsewhere(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     address_family = socket.AF_INET
     daemon_threads = True
+    # Five by default: four networks ask at once, and a caller turned away waits for seconds.
+    request_queue_size = 128
 
     def handle_error(self, *_: Any) -> None:
         """A client that went away is no news."""

@@ -45,6 +45,9 @@ NEEDS = [
             "_store_asset_event",
             "_store_asset_event_tags",
             "from_config_value",
+            "_connect",
+            "_initdb",
+            "conn_string_for_shard",
             # history
             "index_connection",
             "path_for_shard",
@@ -152,6 +155,12 @@ NEEDS = [
         "KeyValueStoreTable",
         ("key",),
         "run_health deletes the count of a run that has ended",
+    ),
+    Need(
+        "dagster._core.storage.sqlite",
+        "SQLITE_BUSY_TIMEOUT_SECONDS",
+        (),
+        "event_log waits for a locked database as long as Dagster does",
     ),
     Need(
         "dagster._core.executor.in_process",
