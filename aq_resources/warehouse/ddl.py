@@ -59,8 +59,12 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def check_layout(connection: duckdb.DuckDBPyConnection) -> None:
-    """Note the layout in a new warehouse; `PermanentFailure` for one of a newer version."""
+def note_layout(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Note the layout in a new warehouse; whether it is one.
+
+    Raises:
+        PermanentFailure: It was made by a newer version.
+    """
     connection.execute("CREATE TABLE IF NOT EXISTS main.aq_layout (version INTEGER)")
     found = connection.execute("SELECT max(version) FROM main.aq_layout").fetchone()
     version = found[0] if found else None
@@ -71,6 +75,17 @@ def check_layout(connection: duckdb.DuckDBPyConnection) -> None:
             f"The warehouse has layout {version}, this aq knows up to {LAYOUT_VERSION}: it was "
             "made by a newer version. Upgrade aq on this machine; nothing was changed."
         )
+    return version is None
+
+
+def rows_beside(connection: duckdb.DuckDBPyConnection, data_path: str) -> bool:
+    """Whether files of rows lie where a warehouse keeps them; the layout's own count for none."""
+    folder = data_path.rstrip("/")
+    found = connection.execute(
+        "SELECT 1 FROM glob(?) WHERE NOT starts_with(file, ?) LIMIT 1",
+        [f"{folder}/*/*/**/*.parquet", f"{folder}/main/"],
+    ).fetchone()
+    return found is not None
 
 
 def lake_tables(connection: duckdb.DuckDBPyConnection, lake: str) -> list[tuple[str, str]]:

@@ -57,6 +57,18 @@ def damage(location: WarehouseLocation, text: str) -> str:
     )
 
 
+def lost_catalog(location: WarehouseLocation) -> str:
+    """What to do where rows lie beside a catalog that knows of none."""
+    return (
+        f"The warehouse's catalog {_name(location)} is new, but rows of another one lie in "
+        f"{location.data_path}: it was lost, or AQ_WAREHOUSE names the wrong one. Correct "
+        "AQ_WAREHOUSE, or stop everything and restore the catalog from a backup "
+        '(docs/operating.md, "Backup and restore"). Without one, move '
+        f"{location.data_path} away: `aq backfill` makes the tables again; of the forecasts only "
+        "those that --forecasts adds come back."
+    )
+
+
 def translate_errors(
     error: duckdb.Error, location: WarehouseLocation
 ) -> TransientFailure | PermanentFailure:

@@ -24,12 +24,13 @@ from aq_resources.warehouse.compaction import Compaction, compact
 from aq_resources.warehouse.connection import BUSY_SECONDS, connect
 from aq_resources.warehouse.ddl import (
     LAKE,
-    check_layout,
     create_all,
     create_union,
     ensure_table,
     existing_columns,
+    note_layout,
     publish_files,
+    rows_beside,
     sql_type,
 )
 from aq_resources.warehouse.errors import (
@@ -37,6 +38,7 @@ from aq_resources.warehouse.errors import (
     Conflict,
     Locked,
     damaged_catalog,
+    lost_catalog,
     translate_errors,
 )
 from aq_resources.warehouse.location import WarehouseLocation
@@ -258,7 +260,8 @@ class Warehouse:
         connection = connect(self.location, read_only=False)
         try:
             connection.execute("BEGIN")
-            check_layout(connection)
+            if note_layout(connection) and rows_beside(connection, self.location.data_path):
+                raise PermanentFailure(lost_catalog(self.location))
             create_all(connection, self._networks)
             connection.execute("COMMIT")
         except duckdb.Error as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import psycopg2
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -667,6 +668,36 @@ def test_damage_behind_the_first_page_is_named_too(embedded: Warehouse) -> None:
     embedded.close()
     with pytest.raises(PermanentFailure, match=f"{path} is damaged"):
         means(embedded)
+
+
+def test_a_catalog_that_is_gone_from_beside_its_rows_is_no_new_warehouse(
+    warehouse: Warehouse,
+) -> None:
+    put_days(warehouse, D1)
+    warehouse.close()
+    location = warehouse.location
+    path = location.sqlite_path
+    if path is not None:
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+    else:
+        with closing(psycopg2.connect(**location.postgres_parts)) as catalog:
+            catalog.autocommit = True
+            catalog.cursor().execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    # What was begun by the first try makes no difference to the next.
+    for _ in range(2):
+        with pytest.raises(PermanentFailure, match="restore the catalog from a backup") as raised:
+            put_days(warehouse, D2)
+        assert location.data_path in raised.value.message
+
+
+def test_a_first_start_that_was_killed_is_begun_again(embedded: Warehouse) -> None:
+    """It may leave the file of its layout, which no catalog knows."""
+    left = Path(embedded.location.data_path) / "main" / "aq_layout" / "left.parquet"
+    left.parent.mkdir(parents=True)
+    pl.DataFrame({"version": [1]}).write_parquet(left)
+    put_days(embedded, D1)
+    assert means(embedded) == [(D1, 10.0)]
 
 
 def test_an_empty_file_without_rows_beside_it_becomes_a_catalog(embedded: Warehouse) -> None:
