@@ -7,6 +7,9 @@ temperatures.
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 from aq_science.parameters import PARAMETERS
 
 GAS_CONSTANT = 8.314462618  # J/(mol K), CODATA 2018
@@ -14,24 +17,33 @@ PRESSURE_KPA = 101.325
 EU_REFERENCE_C = 20.0
 EPA_REFERENCE_C = 25.0
 
+# By `_plain`: one spelling of each that networks, loggers and files write.
 _SPELLINGS = {
-    "ug/m3": "µg/m³",
-    "μg/m³": "µg/m³",  # Greek mu (U+03BC) beside the micro sign (U+00B5)
     "μg/m3": "µg/m³",
-    "µg/m3": "µg/m³",
-    r"b'\xc2\xb5g/m\xc2\xb3'": "µg/m³",  # bytes written as text, in old exports of OpenAQ
     "mg/m3": "mg/m³",
     "ng/m3": "ng/m³",
-    "c": "°C",
-    "f": "°F",
-    "hpa": "hPa",
-    "mb": "hPa",
-    "mbar": "hPa",
+    **dict.fromkeys(("ppm", "ppmv", "μmol/mol"), "ppm"),
+    **dict.fromkeys(("ppb", "ppbv", "nmol/mol"), "ppb"),
+    **dict.fromkeys(("ppt", "pptv", "pmol/mol"), "ppt"),
+    **dict.fromkeys(("°c", "oc", "c", "degc", "celsius", "degreescelsius"), "°C"),
+    **dict.fromkeys(("°f", "of", "f", "degf", "fahrenheit", "degreesfahrenheit"), "°F"),
+    **dict.fromkeys(("k", "degk", "kelvin"), "K"),
+    **dict.fromkeys(("hpa", "mb", "mbar", "millibar"), "hPa"),
     "pa": "Pa",
+    "kpa": "kPa",
+    **dict.fromkeys(("%", "%rh", "rh%", "percent", "pct"), "%"),
+    r"b'\xc2\xb5g/m\xc2\xb3'": "µg/m³",  # bytes written as text, in old exports of OpenAQ
 }
-_OTHER = {("°F", "°C"): (5.0 / 9.0, -160.0 / 9.0), ("Pa", "hPa"): (0.01, 0.0)}
+_PER_CUBIC_METRE = re.compile(r"[./·*]?m-3$")
+_MICRO = re.compile(r"^(u|mc|micro)(?=g/|grams?/|mol/)")
+_OTHER = {
+    ("°F", "°C"): (5.0 / 9.0, -160.0 / 9.0),
+    ("K", "°C"): (1.0, -273.15),
+    ("Pa", "hPa"): (0.01, 0.0),
+    ("kPa", "hPa"): (10.0, 0.0),
+}
 _MASS_UG = {"ng/m³": 1e-3, "µg/m³": 1.0, "mg/m³": 1e3}
-_FRACTION_PPM = {"ppm": 1.0, "ppb": 1e-3}
+_FRACTION_PPM = {"ppm": 1.0, "ppb": 1e-3, "ppt": 1e-6}
 
 
 def molar_volume(reference_c: float = EU_REFERENCE_C) -> float:
@@ -41,8 +53,16 @@ def molar_volume(reference_c: float = EU_REFERENCE_C) -> float:
 
 def normalise_unit(unit: str) -> str:
     """One spelling for each unit; an unknown one comes back stripped, as it is."""
-    unit = unit.strip()
-    return _SPELLINGS.get(unit.lower(), _SPELLINGS.get(unit, unit))
+    return _SPELLINGS.get(_plain(unit), unit.strip())
+
+
+def _plain(unit: str) -> str:
+    """A unit without what differs between spellings: case, superscripts, blanks, kinds of micro."""
+    # Unicode's compatible form has one micro sign and plain figures for superscripts.
+    text = unicodedata.normalize("NFKC", unit).casefold().replace("−", "-")
+    text = text.replace("^", "").replace("**", "").replace("deg.", "deg")
+    text = _PER_CUBIC_METRE.sub("/m3", "".join(text.split()))
+    return _MICRO.sub("μ", text)
 
 
 def to_canonical(
