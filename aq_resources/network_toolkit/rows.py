@@ -216,22 +216,23 @@ def whole_hours(
 
 
 def last_of_each_hour(rows: pl.DataFrame, source: str, note: Note) -> pl.DataFrame:
-    """The last row of each source and hour.
+    """The last row of each source and hour; the same row twice, word for word, is one row.
 
     Args:
         rows: With `hour`, a whole hour within the window asked for, and `source`.
         source: Name of an integer column: what gives an hour once, such as an answer's place.
-        note: Is handed the repetitions, as `duplicate_hour`.
+        note: Is handed the rows that others contradict, as `duplicate_hour`.
 
     Returns:
-        The rows in their order, with `duplicate` for an hour that was given more than once.
+        The rows in their order, with `duplicate` for an hour of which rows differ.
     """
     # Source and hour as one integer, since a struct takes five times as long.
     hours = rows["hour"].to_physical() // _HOUR_US
     key = (rows[source].cast(pl.Int64) * (1 << 24) + hours).alias("key")
     if (key.diff().drop_nulls() > 0).all():
         return rows.with_columns(duplicate=pl.lit(value=False))
-    rows = rows.with_columns(key, duplicate=key.is_duplicated())
+    rows = rows.with_columns(key).unique(keep="last", maintain_order=True)
+    rows = rows.with_columns(duplicate=pl.col("key").is_duplicated())
     repeated = rows.filter("duplicate")
     if not repeated.is_empty():
         note(repeated.filter(~pl.col("key").is_first_distinct()), "duplicate_hour")

@@ -99,7 +99,7 @@ class _Reader:
 
     def _add_hours(self, answer: RawAnswer, sensor: int) -> None:
         start, end = answer.readable
-        seen: set[datetime] = set()
+        seen: dict[datetime, tuple[str, str, float]] = {}
         rows = records_of(answer, Hour, self._problems)
         inside = [row for row in rows if start < row.period.datetime_to.utc <= end]
         # The hour before is no other time: some count both ends of a window.
@@ -118,9 +118,13 @@ class _Reader:
             if not math.isfinite(row.value):
                 self._problems.add(str(sensor), "not_a_number", f"{ends.isoformat()}: {row.value}")
                 continue
+            content = row.parameter.name, row.parameter.units, row.value
+            # The same row twice is one row.
+            if seen.get(ends) == content:
+                continue
             if ends in seen:
                 self._problems.add(str(sensor), "duplicate_hour", ends.isoformat())
-            seen.add(ends)
+            seen[ends] = content
             self._batch.append(
                 (
                     sensor,

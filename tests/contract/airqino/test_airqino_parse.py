@@ -115,6 +115,12 @@ def test_a_station_whose_every_stamp_changed_is_unreadable(client: NetworkClient
     assert values(parsed, "co") == {"2025-06-10 11:00:00": 0.5}
 
 
+def test_the_same_row_twice_is_one_row(client: NetworkClient) -> None:
+    once, twice = between(client, GOOD), between(client, *[GOOD, {**GOOD}] * 2)
+    assert twice.versions.equals(once.versions)
+    assert problems(twice) == {}
+
+
 def test_of_an_hour_given_twice_the_last_value_stands_marked(client: NetworkClient) -> None:
     parsed = between(client, {**GOOD, "CO": 0.9}, {**GOOD, "CO": 0.7})
     assert values(parsed, "co") == KEPT | {"2025-06-10 11:00:00": 0.7}

@@ -326,6 +326,14 @@ def test_odd_points_are_counted_by_kind(client: IrcelineClient) -> None:
     assert parsed.unreadable == ()
 
 
+def test_the_same_row_twice_is_one_row(client: IrcelineClient) -> None:
+    body = {"1": points((1, 1.0), (2, 3.5), (1, 1.0), (2, 3.5))}
+    parsed = client.parse([answer(body, {"1": ("a", "Ozone")}, JUNE_10)])
+    assert values(parsed, "o3") == {"2025-06-10 00": 1.0, "2025-06-10 01": 3.5}
+    assert not parsed.versions["duplicate"].any()
+    assert problems(parsed) == {}
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

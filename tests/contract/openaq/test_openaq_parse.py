@@ -295,6 +295,15 @@ class TestHours:
         assert parsed.versions.select("value_native", "duplicate").rows() == [(2.0, True)]
         assert problems(parsed) == {"duplicate_hour": 1}
 
+    def test_the_same_row_twice_is_one_row(self) -> None:
+        rows = page(*[hour("2026-06-01T05:00:00Z", 1.0), hour("2026-06-01T06:00:00Z", 2.0)] * 2)
+        parsed = parse(LISTED, kept("/sensors/51/hours", rows))
+        assert parsed.versions.select("value_native", "duplicate").rows() == [
+            (1.0, False),
+            (2.0, False),
+        ]
+        assert problems(parsed) == {}
+
     def test_one_sensor_speaks_for_a_station_hour_by_hour(self) -> None:
         listed = kept(
             "/locations/5",
@@ -528,6 +537,15 @@ class TestArchive:
         parsed = parse(file(line(stamp, "1"), line(stamp, "2"), line(stamp, "3")))
         assert parsed.versions.select("value_native", "duplicate").rows() == [(3.0, True)]
         assert problems(parsed) == {"duplicate_hour": 2}
+
+    def test_the_same_row_twice_is_one_row(self) -> None:
+        lines = [line("2026-06-01T01:00:00Z", "1"), line("2026-06-01T02:00:00Z", "2")]
+        parsed = parse(file(*lines, *lines))
+        assert parsed.versions.select("value_native", "duplicate").rows() == [
+            (1.0, False),
+            (2.0, False),
+        ]
+        assert problems(parsed) == {}
 
     def test_one_sensor_speaks_for_a_station(self) -> None:
         stamp = "2026-06-01T01:00:00Z"
