@@ -36,6 +36,11 @@ RUNNING_VALID = 6
 RUNNING_WINDOWS = 18
 RUNNING_PARAMETERS = ("co", "o3")
 
+# Irish law calls summer time standard and winter the exception; as everywhere in Europe, the day by
+# standard time is that of winter. Morocco's law is the same way round, and there its standard time
+# (UTC+1, with an exception for Ramadan) is meant.
+_STANDARD_AS = {"Europe/Dublin": "Europe/London", "Eire": "Europe/London"}
+
 # Local days reach this far beyond the UTC days of the same dates (UTC+14 to UTC-12), and a
 # running mean seven hours further back.
 REACH_BEFORE = timedelta(hours=14 + RUNNING_HOURS - 1)
@@ -71,8 +76,9 @@ class _Calendar:
         if day == "civil":
             date_of = pl.col("local").dt.date()
         else:
+            standard = pl.col("hour").dt.convert_time_zone(_STANDARD_AS.get(zone, zone))
             date_of = (
-                (pl.col("hour") + pl.col("local").dt.base_utc_offset())
+                (pl.col("hour") + standard.dt.base_utc_offset())
                 .dt.replace_time_zone(None)
                 .dt.date()
             )

@@ -157,6 +157,25 @@ def test_standard_day_of_summer_begins_an_hour_after_the_civil_one() -> None:
     assert (first("civil"), first("standard")) == (22.0, 23.0)
 
 
+@pytest.mark.parametrize(
+    ("zone", "month", "mean"),
+    [
+        ("Europe/London", 1, 35.5),
+        ("Europe/Dublin", 1, 35.5),
+        ("Eire", 1, 35.5),
+        ("Europe/Dublin", 7, 35.5),
+        # By its law UTC+1, in Ramadan (March 2026) too.
+        ("Africa/Casablanca", 1, 34.5),
+        ("Africa/Casablanca", 3, 34.5),
+    ],
+)
+def test_standard_time_where_the_law_saves_in_winter(zone: str, month: int, mean: float) -> None:
+    day = date(2026, month, 10)
+    readings = hourly([float(n) for n in range(72)], utc(2026, month, 9))
+    row = only(daily_averages(readings, {"s1": zone}, (day, day), day="standard"))
+    assert (row["mean"], row["hours_expected"], row["timezone"]) == (mean, 24, zone)
+
+
 def test_stations_follow_their_own_zones_and_utc_by_default() -> None:
     readings = pl.concat([hourly([1.0] * 72, station=name) for name in ("a", "b", "c")])
     zones = {"a": "Asia/Tokyo", "b": "America/Lima"}
