@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -30,6 +31,14 @@ def test_properties_have_as_many_examples_as_was_asked_for(pytestconfig: pytest.
 @pytest.mark.server
 def test_a_pure_test_starts_no_process() -> None:
     command = [sys.executable, "-c", ""]
-    with pytest.raises(pytest.fail.Exception, match=r"subprocess\.Popen"), alone_in_its_process():
+    with pytest.raises(pytest.fail.Exception, match="Popen"), alone_in_its_process():
         subprocess.run(command, check=True)
     subprocess.run(command, check=True)
+
+
+@pytest.mark.server
+def test_a_pure_test_connects_to_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as caller:
+        with pytest.raises(pytest.fail.Exception, match="connect"), alone_in_its_process():
+            caller.connect(server.getsockname())
+        caller.connect(server.getsockname())

@@ -23,6 +23,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from aq_platform.instance import EVENT_LOG
 from aq_sandbox.server import RunningSandbox
 from tests.conftest import ROOT
 from tests.system.faults.conftest import READINGS, STATIONS, differences, tables
@@ -56,8 +57,8 @@ def new_installation(folder: Path, sandbox: RunningSandbox) -> Installation:
 
 
 def impatient_instance(folder: Path) -> None:
-    """The project's dagster.yaml with less waiting in it."""
-    config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    """What `aq` writes into a new home, with less waiting in it."""
+    config = yaml.safe_load((ROOT / "dagster.yaml").read_text() + EVENT_LOG)
     config["run_monitoring"] |= {"poll_interval_seconds": 3}
     config["run_launcher"]["config"] = {"patience_seconds": 60}
     folder.mkdir(parents=True)
