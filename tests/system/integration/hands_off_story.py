@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import msgspec
 import polars as pl
 from dagster._core.scheduler.instigation import TickStatus
@@ -132,7 +133,7 @@ def play(
     def revise() -> None:
         # Only what the platform has seen can change.
         clock.stop()
-        wait_until(lambda: set(to_revise) <= set(pm25_of(hands_off, STATIONS[2])["hour"]), pause=1)
+        wait_until(lambda: has_hours(hands_off, STATIONS[2], to_revise), pause=1)
         serve(STATIONS[2], end, revised=True)
         clock.run()
 
@@ -169,6 +170,15 @@ def pm25_of(installation: Installation, station: str) -> pl.DataFrame:
     return installation.table("hourly_readings").filter(
         pl.col("station_id") == station, pl.col("parameter") == "pm25"
     )
+
+
+def has_hours(installation: Installation, station: str, hours: list[datetime]) -> bool:
+    """Whether the station's hours of PM2.5 are there."""
+    try:
+        return set(hours) <= set(pm25_of(installation, station)["hour"])
+    except (duckdb.Error, UnicodeDecodeError):
+        # A file on S3 that was replaced while it was read: two parts of it do not go together.
+        return False
 
 
 def keeps_up(instance: dg.DagsterInstance, began: datetime) -> bool:
