@@ -23,10 +23,10 @@ class Crashes:
         if self._mine:
             os.environ[_FOLDER] = tempfile.mkdtemp(prefix="aq-crashes-")
         self._folder = Path(os.environ[_FOLDER])
+        self._file = (self._folder / f"{os.getpid()}.txt").open("w")
 
     def pytest_sessionstart(self) -> None:
-        """Open the file."""
-        self._file = (self._folder / f"{os.getpid()}.txt").open("w")
+        """Take the place of pytest's own, which every start of a process sets up."""
         faulthandler.enable(self._file)
 
     def pytest_unconfigure(self) -> None:

@@ -31,7 +31,7 @@ def test_properties_have_as_many_examples_as_was_asked_for(pytestconfig: pytest.
 @pytest.mark.server
 def test_a_pure_test_starts_no_process() -> None:
     command = [sys.executable, "-c", ""]
-    with pytest.raises(pytest.fail.Exception, match="Popen"), alone_in_its_process():
+    with pytest.raises(pytest.fail.Exception, match=r"subprocess\.Popen"), alone_in_its_process():
         subprocess.run(command, check=True)
     subprocess.run(command, check=True)
 
