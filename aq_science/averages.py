@@ -59,6 +59,7 @@ class _Calendar:
     def of(cls, zone: str, hours: Window, day: Day) -> _Calendar:
         # Longer than asked, so that the first and the last local day are counted whole.
         whole = hours.padded(before=2 * DAY, after=2 * DAY)
+        clock = zone if day == "civil" else _STANDARD_AS.get(zone, zone)
         local = (
             pl.datetime_range(
                 whole.start,
@@ -71,14 +72,13 @@ class _Calendar:
             )
             .alias("hour")
             .to_frame()
-            .with_columns(local=pl.col("hour").dt.convert_time_zone(zone))
+            .with_columns(local=pl.col("hour").dt.convert_time_zone(clock))
         )
         if day == "civil":
             date_of = pl.col("local").dt.date()
         else:
-            standard = pl.col("hour").dt.convert_time_zone(_STANDARD_AS.get(zone, zone))
             date_of = (
-                (pl.col("hour") + standard.dt.base_utc_offset())
+                (pl.col("hour") + pl.col("local").dt.base_utc_offset())
                 .dt.replace_time_zone(None)
                 .dt.date()
             )

@@ -17,7 +17,7 @@ PRESSURE_KPA = 101.325
 EU_REFERENCE_C = 20.0
 EPA_REFERENCE_C = 25.0
 
-# By `_plain`: one spelling of each that networks, loggers and files write.
+# By `_plain`: what networks, loggers and files write ("oc": an ordinal sign for a degree).
 _SPELLINGS = {
     "μg/m3": "µg/m³",
     "mg/m3": "mg/m³",
@@ -35,7 +35,7 @@ _SPELLINGS = {
     r"b'\xc2\xb5g/m\xc2\xb3'": "µg/m³",  # bytes written as text, in old exports of OpenAQ
 }
 _PER_CUBIC_METRE = re.compile(r"[./·*]?m-3$")
-_MICRO = re.compile(r"^(u|mc|micro)(?=g/|grams?/|mol/)")
+_MICRO = re.compile(r"^(u|mc|micro)(?=g/|mol/)")
 _OTHER = {
     ("°F", "°C"): (5.0 / 9.0, -160.0 / 9.0),
     ("K", "°C"): (1.0, -273.15),

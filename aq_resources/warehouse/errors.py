@@ -24,6 +24,10 @@ _DAMAGED = (
 )
 # What SQLite says of a file that is none of its own, or not whole.
 _NO_DATABASE = ("file is not a database", "disk image is malformed", "malformed database schema")
+_MADE_AGAIN = (
+    "`aq backfill` makes the tables again; of the forecasts only those that --forecasts adds come "
+    "back."
+)
 # What DuckDB says of an S3 that answers 429 or 5xx, or not at all.
 _OVERLOADED = re.compile(r"returned HTTP (429|5\d\d)\b|error for HTTP (GET|HEAD|PUT|POST) to")
 
@@ -52,8 +56,7 @@ def damage(location: WarehouseLocation, text: str) -> str:
     return (
         f"The warehouse's catalog {location.sqlite_path} is damaged ({text}). Stop everything and "
         'restore it from a backup (docs/operating.md, "Backup and restore"). Without one, move it '
-        f"(with -wal and -shm) and {location.data_path} away: `aq backfill` makes the tables "
-        "again; of the forecasts only those that --forecasts adds come back."
+        f"(with -wal and -shm) and {location.data_path} away: {_MADE_AGAIN}"
     )
 
 
@@ -64,8 +67,7 @@ def lost_catalog(location: WarehouseLocation) -> str:
         f"{location.data_path}: it was lost, or AQ_WAREHOUSE names the wrong one. Correct "
         "AQ_WAREHOUSE, or stop everything and restore the catalog from a backup "
         '(docs/operating.md, "Backup and restore"). Without one, move '
-        f"{location.data_path} away: `aq backfill` makes the tables again; of the forecasts only "
-        "those that --forecasts adds come back."
+        f"{location.data_path} away: {_MADE_AGAIN}"
     )
 
 

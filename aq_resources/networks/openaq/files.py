@@ -112,8 +112,7 @@ class FileReader:
         table = table.with_columns(twice=pl.struct(moment).is_duplicated())
         if table["twice"].any():
             # The same row twice is one row.
-            content = [name for name in table.columns if name != "twice"]
-            table = table.unique(content, keep="last", maintain_order=True)
+            table = table.unique(keep="last", maintain_order=True)
             table = table.with_columns(twice=pl.struct(moment).is_duplicated())
         for place, count in (
             table.filter(pl.col("twice") & ~pl.struct(moment).is_first_distinct())

@@ -99,7 +99,7 @@ class _Reader:
 
     def _add_hours(self, answer: RawAnswer, sensor: int) -> None:
         start, end = answer.readable
-        seen: dict[datetime, tuple[str, str, float]] = {}
+        seen: dict[datetime, tuple[str, str, float, float | None]] = {}
         rows = records_of(answer, Hour, self._problems)
         inside = [row for row in rows if start < row.period.datetime_to.utc <= end]
         # The hour before is no other time: some count both ends of a window.
@@ -118,7 +118,7 @@ class _Reader:
             if not math.isfinite(row.value):
                 self._problems.add(str(sensor), "not_a_number", f"{ends.isoformat()}: {row.value}")
                 continue
-            content = row.parameter.name, row.parameter.units, row.value
+            content = row.parameter.name, row.parameter.units, row.value, row.share
             # The same row twice is one row.
             if seen.get(ends) == content:
                 continue
@@ -129,11 +129,9 @@ class _Reader:
                 (
                     sensor,
                     None,
-                    row.parameter.name,
-                    row.parameter.units,
+                    *content[:2],
                     ends,
-                    row.value,
-                    row.share,
+                    *content[2:],
                     start,
                     end,
                     answer.pulled_at,
