@@ -16,7 +16,7 @@ import polars as pl
 
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.stores.raw_pulls import RawAnswer
-from aq_science.versions import VERSION_SCHEMA
+from aq_science.versions import ABSENCE_SCHEMA, VERSION_SCHEMA, WHOLE_SCHEMA
 from aq_science.windows import Window
 
 # Why a request failed, by whether another try may help.
@@ -96,11 +96,15 @@ class Parsed:
         problems: What was wrong with the answers.
         unreadable: Stations none of whose records could be read: their answers no longer have the
             known form. Sorted.
+        absences: `ABSENCE_SCHEMA`, hours of which an answer says that there is no value.
+        whole: `WHOLE_SCHEMA`, windows of which an answer names every hour that has a value.
     """
 
     versions: pl.DataFrame
     problems: Problems
     unreadable: tuple[str, ...] = ()
+    absences: pl.DataFrame = field(default_factory=ABSENCE_SCHEMA.to_frame)
+    whole: pl.DataFrame = field(default_factory=WHOLE_SCHEMA.to_frame)
 
     @classmethod
     def nothing(cls) -> Parsed:

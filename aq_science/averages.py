@@ -47,9 +47,17 @@ REACH_BEFORE = timedelta(hours=14 + RUNNING_HOURS - 1)
 REACH_AFTER = timedelta(hours=12)
 
 
+# Hours begin on the quarter: zones differ from UTC by whole, half and quarter hours.
+_QUARTER = timedelta(minutes=15)
+_QUARTERS = HOUR // _QUARTER
+
+
 @dataclass(frozen=True)
 class _Calendar:
-    """The local date of every UTC hour from `origin` on, in one time zone."""
+    """The local date of every quarter of an hour from `origin` on, in one time zone.
+
+    `expected` is the most hours that can begin on each date.
+    """
 
     origin: datetime
     dates: pl.Series
@@ -64,7 +72,7 @@ class _Calendar:
             pl.datetime_range(
                 whole.start,
                 whole.end,
-                interval="1h",
+                interval=_QUARTER,
                 closed="left",
                 time_unit="us",
                 time_zone="UTC",
@@ -83,12 +91,17 @@ class _Calendar:
                 .dt.date()
             )
         dated = local.select(date=date_of)
-        expected = dated.group_by("date").agg(hours_expected=pl.len().cast(pl.Int32))
-        return cls(whole.start, dated["date"], expected)
+        # Of 23.5 hours, of which 24 can begin: Lord Howe Island saves half an hour.
+        most = (pl.len() / _QUARTERS).ceil().cast(pl.Int32)
+        return cls(whole.start, dated["date"], dated.group_by("date").agg(hours_expected=most))
 
     def date_of(self, hours: pl.Series) -> pl.Series:
-        index = (hours - self.origin).dt.total_hours()
+        index = (hours - self.origin).dt.total_minutes() // (_QUARTER // timedelta(minutes=1))
         return self.dates.gather(index).alias("date")
+
+    def dates_of_hours(self, first: int, count: int, quarter: int) -> pl.Series:
+        """Dates of `count` hours from the hour `first` after `origin` on, each a quarter later."""
+        return self.dates.gather_every(_QUARTERS, quarter).slice(first, count)
 
 
 def rule_name(day: Day) -> str:
@@ -233,10 +246,7 @@ def _by_group(dated: pl.DataFrame) -> pl.DataFrame:
 
 
 def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
-    """`group` and highest running 8-hour mean of every series and local day that has enough.
-
-    Works on a dense matrix of series by hours: an absent hour still ends a window.
-    """
+    """`group` and highest running 8-hour mean of every series and local day that has enough."""
     readings = (
         hourly.lazy()
         .filter(
@@ -244,11 +254,22 @@ def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
             & (pl.col("flag") == "valid")
             & pl.col("value").is_not_null()
         )
-        .select(SERIES, "hour", "value")
+        .select(SERIES, "hour", "value", quarter=pl.col("hour").dt.minute() // 15)
         .collect()
     )
-    if readings.is_empty():
-        return pl.DataFrame(schema={"group": pl.Int64(), "max_8h_mean": pl.Float64()})
+    maxima = [pl.DataFrame(schema={"group": pl.Int64(), "max_8h_mean": pl.Float64()})]
+    for (quarter,), part in readings.partition_by("quarter", as_dict=True).items():
+        maxima.append(_running_maxima_of(part, calendar, int(quarter)))
+    if len(maxima) <= 2:
+        return maxima[-1]
+    return pl.concat(maxima).group_by("group").agg(pl.col("max_8h_mean").max())
+
+
+def _running_maxima_of(readings: pl.DataFrame, calendar: _Calendar, quarter: int) -> pl.DataFrame:
+    """As `_running_maxima`, for hours that all begin in the same quarter of a UTC hour.
+
+    Works on a dense matrix of series by hours: an absent hour still ends a window.
+    """
     codes = readings["series"].to_numpy()
     series = np.flatnonzero(np.bincount(codes))
     position = np.zeros(series[-1] + 1, np.int64)
@@ -268,7 +289,7 @@ def _running_maxima(hourly: pl.DataFrame, calendar: _Calendar) -> pl.DataFrame:
         for lag in (1, 2, 4):
             sums[:, lag:] = sums[:, lag:] + sums[:, :-lag]
     means = np.where(count >= RUNNING_VALID, total / np.maximum(count, 1), -np.inf)
-    dates = calendar.dates.slice(origin, width).to_physical().to_numpy()
+    dates = calendar.dates_of_hours(origin, width, quarter).to_physical().to_numpy()
     starts = np.flatnonzero(np.r_[True, dates[1:] != dates[:-1]])
     maxima = np.maximum.reduceat(means, starts, axis=1)
     windows = np.add.reduceat(np.isfinite(means).astype(np.int16), starts, axis=1)

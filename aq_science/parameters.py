@@ -17,7 +17,9 @@ class Parameter:
     gases, whose volume fractions convert to mass concentrations. `signed` parameters may be
     negative by nature (°C). `zero_hours` is the number of exact zeros in a day from which a day
     made mostly of zeros counts as a stuck or clipped sensor: 1 where clean air itself is never
-    zero at the sensor's resolution, more where an hour may honestly round to zero.
+    zero at the sensor's resolution, more where an hour may honestly round to zero. `spike` is by
+    how much an hour must at least stand out from those beside it to be no air. `least_maximum` is
+    what the highest hour of a day exceeds everywhere on earth.
     """
 
     name: str
@@ -28,21 +30,32 @@ class Parameter:
     signed: bool = False
     pollutant: bool = True
     zero_hours: int = 6
+    spike: float | None = None
+    least_maximum: float | None = None
 
 
 UG, MG = "µg/m³", "mg/m³"
 
 _ALL = (
-    Parameter("pm1", UG, (-10, 1000), (-10, 500)),
-    Parameter("pm25", UG, (-10, 1000), (-10, 500)),
-    Parameter("pm10", UG, (-10, 5000), (-10, 1000)),
-    Parameter("bc", UG, (-5, 500), (-5, 100)),
-    Parameter("no", UG, (-10, 5000), (-10, 1500), molar_mass=30.006),
-    Parameter("no2", UG, (-10, 2000), (-10, 500), molar_mass=46.006),
-    Parameter("o3", UG, (-10, 1000), (-10, 400), molar_mass=47.998),
-    Parameter("so2", UG, (-15, 10000), (-15, 1500), molar_mass=64.066),
+    Parameter("pm1", UG, (-10, 1000), (-10, 500), spike=100, least_maximum=0.05),
+    Parameter("pm25", UG, (-10, 1000), (-10, 500), spike=100, least_maximum=0.1),
+    Parameter("pm10", UG, (-10, 5000), (-10, 1000), spike=200, least_maximum=0.2),
+    Parameter("bc", UG, (-5, 500), (-5, 100), spike=20),
+    Parameter("no", UG, (-10, 5000), (-10, 1500), molar_mass=30.006, spike=300),
+    Parameter("no2", UG, (-10, 2000), (-10, 500), molar_mass=46.006, spike=150, least_maximum=0.1),
+    Parameter("o3", UG, (-10, 1000), (-10, 400), molar_mass=47.998, spike=150, least_maximum=0.2),
+    Parameter("so2", UG, (-15, 10000), (-15, 1500), molar_mass=64.066, spike=400),
     # AQS floor of -0.5 ppm; the clean-air background is about 0.1 mg/m³, so zero is never clean.
-    Parameter("co", MG, (-0.6, 50), (-0.6, 15), molar_mass=28.010, zero_hours=1),
+    Parameter(
+        "co",
+        MG,
+        (-0.6, 50),
+        (-0.6, 15),
+        molar_mass=28.010,
+        zero_hours=1,
+        spike=4,
+        least_maximum=0.01,
+    ),
     Parameter(
         "co2", "ppm", (200, 20000), (350, 5000), molar_mass=44.009, pollutant=False, zero_hours=1
     ),

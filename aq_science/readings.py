@@ -58,6 +58,7 @@ def hourly_readings(
         "coverage",
         "flag",
         "reasons",
+        "status",
         "sensor_id",
         "pulled_at",
         "revision",

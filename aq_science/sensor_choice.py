@@ -1,8 +1,8 @@
 """Which of several sensors of a station and parameter counts for an hour.
 
 Instruments are replaced, and run side by side. A mean of both would be neither's reading, so one
-of them is selected, by a preference that is the network's; the others' versions stay in the raw
-pulls.
+of them is selected: one whose reading passes the quality tests before one whose reading does not,
+then by a preference that is the network's. The others' versions stay in the raw pulls.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from aq_science.readings import hourly_readings
 from aq_science.units import to_canonical
-from aq_science.versions import KEY
+from aq_science.versions import KEY, fold_versions
 
 _SERIES = ("station_id", "parameter")
 _SENSOR = (*_SERIES, "unit_native", "sensor_id")
@@ -54,9 +55,10 @@ def select_sensor(
 ) -> pl.DataFrame:
     """Select the versions of one sensor a station, parameter and hour.
 
-    Of the sensors that have a value for the hour the preferred one counts. Once it is known to
-    have one it stays selected, whatever later pulls leave out; until it was known the other
-    counts, so that what was known at a time does not change with what came after.
+    Of the sensors that have a value for the hour the preferred one counts, of those that have a
+    valid one where any has. Once it is known to have one it stays selected, whatever later pulls
+    leave out; until it was known the other counts, so that what was known at a time does not change
+    with what came after. Only whether a reading is valid is judged by all that is known by now.
 
     Args:
         versions: `VERSION_SCHEMA`, each with a `sensor_id`.
@@ -83,6 +85,8 @@ def select_sensor(
             on=_SENSOR,
             nulls_equal=True,
         )
+        .join(_valid(versions, several), on=(*KEY, "sensor_id"), how="left", nulls_equal=True)
+        .with_columns(rank=pl.col("rank") + pl.col("valid").fill_null(value=False) * len(ranks))
         .sort("pulled_at")
     )
     best = ranked.select(
@@ -99,3 +103,31 @@ def select_sensor(
         .get_column("place")
     )
     return versions.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(passed_over.implode()))
+
+
+def _valid(versions: pl.DataFrame, several: pl.DataFrame) -> pl.DataFrame:
+    """Whether each sensor's reading of an hour passes the tests: `KEY`, `sensor_id` and `valid`.
+
+    Each sensor by itself, as if it were a station; only series with two readings of one hour.
+    """
+    contested = (
+        versions.join(several.select(_SERIES).unique(), on=_SERIES, how="semi")
+        .group_by(KEY)
+        .agg(pl.col("sensor_id").n_unique())
+        .filter(pl.col("sensor_id") > 1)
+        .select(_SERIES)
+        .unique()
+    )
+    alone = versions.join(contested, on=_SERIES, how="semi").with_columns(
+        station_id=pl.concat_str(
+            pl.col("station_id", "sensor_id").cast(pl.String), separator="\n", ignore_nulls=True
+        ).cast(pl.Categorical())
+    )
+    flagged = hourly_readings(fold_versions(alone), "")
+    return flagged.select(
+        pl.col("station_id").cast(pl.String).str.split("\n").list.first().cast(pl.Categorical()),
+        "parameter",
+        "hour",
+        "sensor_id",
+        valid=pl.col("flag") == "valid",
+    )

@@ -2,7 +2,8 @@
 
 A *version* is one value that one pull gave for one hour. Pulls overlap, since history is asked
 again and upstream networks rewrite it; the fold keeps the newest version of every hour and counts
-how often it changed. Stamps are the UTC start of the hour; the value covers `[hour, hour + 1h)`.
+how often it changed. A value that the network takes back is a version without a value. Stamps are
+the UTC start of the hour; the value covers `[hour, hour + 1h)`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime
 
 import polars as pl
 
-from aq_science.tables.types import INSTANT, PARAMETER
+from aq_science.tables.types import INSTANT, PARAMETER, STATUS
 
 KEY = ("station_id", "parameter", "hour")
 
@@ -25,12 +26,35 @@ VERSION_SCHEMA = pl.Schema(
         "coverage": pl.Float64(),
         "sensor_id": pl.Categorical(),
         "duplicate": pl.Boolean(),
+        # Whether the provider doubts the value, and what it calls it.
+        "provider_flag": pl.Boolean(),
+        "status": STATUS,
+        "pulled_at": INSTANT,
+    }
+)
+
+# Hours of which an answer says that there is no value.
+ABSENCE_SCHEMA = pl.Schema(
+    {name: VERSION_SCHEMA[name] for name in (*KEY, "sensor_id", "pulled_at")}
+)
+
+# Windows that an answer gives whole: an hour that it leaves out has no value. `end` is that of the
+# last hour it names.
+WHOLE_SCHEMA = pl.Schema(
+    {
+        **{name: VERSION_SCHEMA[name] for name in ("station_id", "parameter", "sensor_id")},
+        "start": INSTANT,
+        "end": INSTANT,
         "pulled_at": INSTANT,
     }
 )
 
 # What makes two versions of an hour the same reading.
-_CONTENT = ("value_native", "unit_native", "coverage", "sensor_id", "duplicate")
+_CONTENT = (
+    *("value_native", "unit_native", "coverage", "sensor_id", "duplicate", "provider_flag"),
+    "status",
+)
+_SERIES = ("station_id", "parameter", "sensor_id")
 
 
 def complete_hours(versions: pl.DataFrame) -> pl.DataFrame:
@@ -44,10 +68,10 @@ def complete_hours(versions: pl.DataFrame) -> pl.DataFrame:
 def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -> pl.DataFrame:
     """One row an hour: its newest version, with `revision` counting the changes before it.
 
-    `versions` has `VERSION_SCHEMA`. A version without a value never replaces one that has a value:
-    an hour that a newer pull leaves out keeps what was known. `pulled_at` of a row is when its
-    current content was first received. With `as_known_at` (UTC) only pulls received by then count.
-    Sorted by station, parameter, hour.
+    `versions` has `VERSION_SCHEMA`. One that is `withdrawn` takes back those before it; any other
+    without a value never replaces one that has a value, so that an hour that a newer pull leaves
+    out keeps what was known. `pulled_at` of a row is when its current content was first received.
+    With `as_known_at` (UTC) only pulls received by then count. Sorted by station, parameter, hour.
     """
     if as_known_at is not None:
         versions = versions.filter(pl.col("pulled_at") <= as_known_at)
@@ -63,7 +87,10 @@ def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -
     # Of versions received in the same instant the order must not depend on that of the rows.
     disputed = ordered.filter(in_conflict).sort(*KEY, "pulled_at", *_CONTENT)
     has_value = pl.col("value_native").is_not_null()
-    disputed = disputed.filter(has_value | ~has_value.any().over(KEY))
+    # Nothing is taken back before there is something.
+    withdrawn = (pl.col("status") == "withdrawn") & has_value.cum_max().over(KEY)
+    counts = has_value | withdrawn.fill_null(value=False)
+    disputed = disputed.filter(counts | ~has_value.any().over(KEY))
     unchanged = same_key & pl.all_horizontal(
         pl.col(c).eq_missing(pl.col(c).shift(1)) for c in _CONTENT
     )
@@ -72,3 +99,47 @@ def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -
         pl.exclude(KEY).last(), revision=(pl.len() - 1).cast(pl.Int32)
     )
     return pl.concat([settled, newest.select(settled.columns)]).sort(*KEY)
+
+
+def with_withdrawals(
+    versions: pl.DataFrame, absences: pl.DataFrame, whole: pl.DataFrame
+) -> pl.DataFrame:
+    """Versions, and one without a value for each that a later answer takes back.
+
+    Args:
+        versions: `VERSION_SCHEMA`.
+        absences: `ABSENCE_SCHEMA`.
+        whole: `WHOLE_SCHEMA`. Of the hours left out count those before the end of the last hour
+            that the answer names, since the newest may have yet to come.
+
+    Returns:
+        `VERSION_SCHEMA`; the new ones have the status `withdrawn`.
+    """
+    if versions.is_empty() or (absences.is_empty() and whole.is_empty()):
+        return versions
+    known = versions.filter(pl.col("value_native").is_not_null())
+    first = known.group_by(*KEY, "sensor_id").agg(
+        pl.col("pulled_at").min().alias("first"), pl.col("unit_native").last()
+    )
+    said = absences.join(first, on=[*KEY, "sensor_id"], nulls_equal=True)
+    asked = first.join(whole, on=_SERIES, nulls_equal=True).filter(
+        pl.col("hour") >= pl.col("start"), pl.col("hour") + pl.duration(hours=1) <= pl.col("end")
+    )
+    left_out = asked.join(
+        versions, on=[*KEY, "sensor_id", "pulled_at"], how="anti", nulls_equal=True
+    )
+    columns = [*KEY, "sensor_id", "unit_native", "first", "pulled_at"]
+    taken_back = (
+        pl.concat([said.select(columns), left_out.select(columns)])
+        .filter(pl.col("pulled_at") > pl.col("first"))
+        .unique([*KEY, "sensor_id", "pulled_at"])
+        .with_columns(
+            value_native=None,
+            coverage=None,
+            duplicate=False,
+            provider_flag=False,
+            status=pl.lit("withdrawn", STATUS),
+        )
+        .select(pl.col(name).cast(kind) for name, kind in VERSION_SCHEMA.items())
+    )
+    return pl.concat([versions, taken_back]) if taken_back.height else versions

@@ -64,7 +64,8 @@ def decide_forecasts(
     cursor = msgspec.structs.replace(cursor, pending=earlier.pending)
     if newest is None:
         return Decision(cursor, earlier.due, "There are no readings yet.")
-    issue_time = newest + HOUR
+    # Hours of zones of half and quarter hours end between issue times.
+    issue_time = (newest + HOUR).replace(minute=0)
     if cursor.issued_for is not None and issue_time <= cursor.issued_for:
         return Decision(
             cursor,

@@ -42,6 +42,8 @@ def versions(*rows: dict[str, Any]) -> pl.DataFrame:
         "coverage": None,
         "sensor_id": None,
         "duplicate": False,
+        "provider_flag": False,
+        "status": None,
         "pulled_at": MIDNIGHT + DAY,
     }
     return pl.DataFrame([{**default, **row} for row in rows], schema=VERSION_SCHEMA, orient="row")
@@ -73,6 +75,7 @@ def hourly(
             "coverage": None,
             "flag": flags[n],
             "reasons": [],
+            "status": None,
             "sensor_id": None,
             "pulled_at": pulled_at or start + len(values) * HOUR,
             "revision": 0,

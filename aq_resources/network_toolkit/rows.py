@@ -16,7 +16,7 @@ import polars as pl
 from aq_resources.network_client import SET_ASIDE, Parsed, Problems
 from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.tables.types import INSTANT, PARAMETER
-from aq_science.versions import VERSION_SCHEMA, complete_hours
+from aq_science.versions import ABSENCE_SCHEMA, VERSION_SCHEMA, complete_hours
 
 # Characters of answers that are turned into a frame at once: bounds memory.
 BATCH_CHARACTERS = 16_000_000
@@ -26,7 +26,13 @@ _HOUR_US = 3_600_000_000
 # A panic of polars is no `Exception`.
 _RAISED = (Exception, pl.exceptions.PanicException)
 # Columns of a version that most networks do not know.
-_OPTIONAL = {"coverage": None, "sensor_id": None, "duplicate": False}
+_OPTIONAL = {
+    "coverage": None,
+    "sensor_id": None,
+    "duplicate": False,
+    "provider_flag": False,
+    "status": None,
+}
 
 # Takes rows that are left out, and why.
 Note = Callable[[pl.DataFrame, str], None]
@@ -40,7 +46,7 @@ class ParsedRows(Protocol):
         """Take an answer's records, or note why there are none."""
 
     def versions(self) -> pl.DataFrame:
-        """Everything added, as versions (`VERSION_SCHEMA`)."""
+        """Everything added, as versions (`VERSION_SCHEMA`); without a value where one is absent."""
 
 
 def parse_in_batches(
@@ -74,11 +80,26 @@ def parse_in_batches(
         unreadable.add(source_of(answer))
 
     versions = [VERSION_SCHEMA.to_frame()]
+    absences = [ABSENCE_SCHEMA.to_frame()]
     for part in in_batches(answers, read, set_aside):
-        versions.append(part.versions)
+        with_value, without = by_presence(part.versions)
+        versions.append(with_value)
+        # A value that cannot be read is none, and yet the network does not say that there is none.
+        garbled = [station for station, kind in part.problems.counts if kind == "not_a_number"]
+        absences.append(without.filter(~pl.col("station_id").cast(pl.String).is_in(garbled)))
         problems.merge(part.problems)
         unreadable.update(part.unreadable)
-    return Parsed(pl.concat(versions), problems, tuple(sorted(unreadable)))
+    return Parsed(
+        pl.concat(versions), problems, tuple(sorted(unreadable)), absences=pl.concat(absences)
+    )
+
+
+def by_presence(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The versions with a value, and the absences (`ABSENCE_SCHEMA`) among them."""
+    absent = versions["value_native"].is_null()
+    if not absent.any():
+        return versions, ABSENCE_SCHEMA.to_frame()
+    return versions.filter(~absent), versions.filter(absent).select(ABSENCE_SCHEMA.names())
 
 
 def in_batches(
@@ -246,18 +267,27 @@ def in_long_form(
     """Rows with a column for each quantity as rows of one value.
 
     Args:
-        rows: With a column for each key of `fields`, and `others`.
+        rows: With `answer` (its place), `station_id`, a column for each key of `fields`, and
+            `others`.
         fields: Parameter and unit by the network's own key.
         others: Columns to keep.
 
     Returns:
-        `others`, `parameter`, `unit_native` and `value_native`, which is never null.
+        `others`, `parameter`, `unit_native` and `value_native`, which is null where the answer has
+        the quantity at other hours of the station: one that it lacks altogether is not measured.
     """
     names = {key: parameter for key, (parameter, _) in fields.items()}
     units = {key: unit for key, (_, unit) in fields.items()}
-    long = rows.unpivot(
-        list(fields), index=others, variable_name="field", value_name="value_native"
-    ).drop_nulls("value_native")
+    measured = [key for key in fields if rows[key].null_count() < len(rows)]
+    source = ["answer", "station_id"]
+    index = [*dict.fromkeys([*source, *others])]
+    long = rows.unpivot(measured, index=index, variable_name="field", value_name="value_native")
+    absent = long["value_native"].is_null()
+    if absent.any():
+        present = long.filter(~absent)
+        somewhere = present.select(*source, "field").unique()
+        absent_now = long.filter(absent).join(somewhere, on=[*source, "field"], how="semi")
+        long = pl.concat([present, absent_now])
     field = pl.col("field")
     return long.select(
         *others,

@@ -67,6 +67,8 @@ class DayFiles:
             schema=self.schema,
             storage_options=self.store.storage_options or None,
             glob=False,
+            # A file of an earlier version may have had yet to learn of a column.
+            missing_columns="insert",
         )
 
     def current(self, window: Window) -> list[date]:

@@ -8,7 +8,12 @@ import polars as pl
 
 from aq_resources.network_client import NetworkClient, Problems, SensorSelectingClient
 from aq_resources.stores.raw_pulls import RawPullStore, folder_window
-from aq_science.versions import VERSION_SCHEMA
+from aq_science.versions import (
+    ABSENCE_SCHEMA,
+    VERSION_SCHEMA,
+    WHOLE_SCHEMA,
+    with_withdrawals,
+)
 from aq_science.windows import Window
 
 
@@ -17,6 +22,8 @@ class _Folder(NamedTuple):
 
     keys: frozenset[str]
     versions: pl.DataFrame
+    absences: pl.DataFrame
+    whole: pl.DataFrame
 
 
 class VersionReader:
@@ -41,10 +48,14 @@ class VersionReader:
             if name not in self._folders:
                 # Listed before it is read: what comes in between is read again, not missed.
                 keys = frozenset(self.pulls.keys(name))
-                self._folders[name] = _Folder(keys, self._parse(name))
+                self._folders[name] = self._parse(name, keys)
         inside = pl.col("hour").is_between(window.start, window.end, closed="left")
-        parsed = (self._folders[name].versions.filter(inside) for name in wanted)
-        versions = pl.concat([VERSION_SCHEMA.to_frame(), *parsed])
+        folders = [self._folders[name] for name in wanted]
+        versions = with_withdrawals(
+            pl.concat([VERSION_SCHEMA.to_frame(), *(f.versions.filter(inside) for f in folders)]),
+            pl.concat([ABSENCE_SCHEMA.to_frame(), *(f.absences.filter(inside) for f in folders)]),
+            pl.concat([WHOLE_SCHEMA.to_frame(), *(f.whole for f in folders)]),
+        )
         if isinstance(self.client, SensorSelectingClient):
             return self.client.select_sensor(versions)
         return versions
@@ -65,12 +76,19 @@ class VersionReader:
             self._folders.pop(name, None)
         return bool(changed)
 
-    def _parse(self, folder: str) -> pl.DataFrame:
+    def _parse(self, folder: str, keys: frozenset[str]) -> _Folder:
         parsed = self.client.parse(self.pulls.read(folder))
         self.problems.merge(parsed.problems)
         self.unreadable |= set(parsed.unreadable)
         # Answers may reach beyond what the folder's name says; the folder decides.
         days = folder_window(folder)
-        return parsed.versions.filter(
-            pl.col("hour").is_between(days.start, days.end, closed="left")
+        inside = pl.col("hour").is_between(days.start, days.end, closed="left")
+        return _Folder(
+            keys,
+            parsed.versions.filter(inside),
+            parsed.absences.filter(inside),
+            parsed.whole.with_columns(
+                pl.col("start").clip(lower_bound=days.start),
+                pl.col("end").clip(upper_bound=days.end),
+            ),
         )

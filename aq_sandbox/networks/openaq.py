@@ -397,11 +397,14 @@ class _MadeUp:
         *,
         gaps: bool = False,
     ) -> Iterator[tuple[datetime, float | None]]:
-        """Values with hour-ending stamps in (start, end], of hours that are over."""
+        """Values with hour-ending stamps in (start, end], of local hours that are over."""
         field, scale, offset = _SOURCE[parameter]
         end = min(end, self._now())
+        # Local hours of zones of half hours end that much later than those of UTC.
+        offset_from_utc = start.astimezone(location.zone).utcoffset() or timedelta(0)
+        later = -offset_from_utc % _HOUR
         # An hour that ends after `start` began less than an hour before it.
-        first = start.replace(minute=0, second=0, microsecond=0)
+        first = (start - later).replace(minute=0, second=0, microsecond=0)
         readings = station_hours(
             str(location.location_id), first, end, self._sandbox.config.seed, self._now()
         )
@@ -409,7 +412,7 @@ class _MadeUp:
         for hour, value in zip(
             readings.hours.tolist(), readings.values[field].tolist(), strict=True
         ):
-            stamp = datetime.fromtimestamp((hour + 1) * 3600, UTC)
+            stamp = datetime.fromtimestamp((hour + 1) * 3600, UTC) + later
             if not start < stamp <= end or np.isnan(value):
                 continue
             while gaps and before is not None and (before := before + _HOUR) < stamp:

@@ -26,6 +26,22 @@ def epoch_hours(moment: datetime) -> int:
     return hours
 
 
+def beyond_hour(readings: pl.DataFrame) -> pl.DataFrame:
+    """Series whose hours begin between full hours of UTC, with `ahead`, the time to the next one.
+
+    Theirs are full hours of a zone of half or quarter hours. In the grid each stands at the full
+    hour after its beginning, so that it has ended by every issue time that sees it.
+    """
+    minute = pl.col("hour").dt.minute()
+    return (
+        readings.lazy()
+        .filter(minute != 0)
+        .group_by(pl.col("station_id").cast(pl.String), pl.col("parameter").cast(pl.String))
+        .agg(ahead=pl.duration(minutes=60 - minute.sort_by("hour").last().cast(pl.Int64)))
+        .collect()
+    )
+
+
 def usable(readings: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
     """The readings that count: finite and flagged `valid`.
 
@@ -35,14 +51,17 @@ def usable(readings: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
         end: Epoch hour before which they do.
 
     Returns:
-        station_id and parameter as strings, at (epoch hour) and value.
+        station_id and parameter as strings, at (epoch hour, see `beyond_hour`) and value.
     """
     return (
         readings.filter(pl.col("flag").cast(pl.String) == "valid")
         .select(
             pl.col("station_id").cast(pl.String),
             pl.col("parameter").cast(pl.String),
-            pl.col("hour").dt.epoch("s").floordiv(HOUR_SECONDS).cast(pl.Int64).alias("at"),
+            (pl.col("hour").dt.epoch("s") + HOUR_SECONDS - 1)
+            .floordiv(HOUR_SECONDS)
+            .cast(pl.Int64)
+            .alias("at"),
             pl.col("value").cast(pl.Float64),
         )
         .filter(pl.col("value").is_finite(), pl.col("at").is_between(first, end, closed="left"))

@@ -3,7 +3,8 @@
 `select.fit_models` (once a day) decides per series which method serves; `forecast` and
 `forecast_many` apply it, fast and without Prophet. Issue time H uses only readings whose hour ended
 by H and only models of a day that had begun by H, and predicts the hours that start at H and at
-H + 1 h. Every series gets both rows at every issue time. What can stand in `model`, in the order of
+H + 1 h; of a station whose hours begin between full hours of UTC, the one in progress at H and the
+next. Every series gets both rows at every issue time. What can stand in `model`, in the order of
 falling back: the methods of the series' model as it ranked them, the seasonal ones where the last
 reading is too old, the last resort for a station without any valid reading, and `NO_READINGS`, with
 null values, where the whole network has none.
@@ -24,6 +25,7 @@ from aq_science.forecasting.grid import (
     Floats,
     Grid,
     Ints,
+    beyond_hour,
     epoch_hours,
     grids,
     series_keys,
@@ -115,9 +117,10 @@ def forecast_many(
         for (name,), part in out.group_by("parameter", maintain_order=True)
     )
     return (
-        out.with_columns(
+        out.join(beyond_hour(readings), on=_KEY, how="left", maintain_order="left")
+        .with_columns(
             _moment("issue").alias("issued_for"),
-            _moment("target").alias("hour"),
+            (_moment("target") - pl.col("ahead").fill_null(pl.duration())).alias("hour"),
             pl.when(pl.col("lag") <= max(methods.BASELINE.lags)).then("last").alias("persistence"),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in FORECAST_SCHEMA.items())

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from aq_science.parameters import PARAMETERS, Parameter
 from aq_science.tables.types import FLAGS
 from aq_science.windows import Window
 
@@ -29,6 +30,30 @@ class Criterion(NamedTuple):
 MadeFromReadings = Callable[[pl.DataFrame], Criterion]
 
 NOTHING = pl.lit(None, pl.Float64)
+
+
+def by_parameter(threshold: Callable[[Parameter], float]) -> pl.Expr:
+    """The threshold of every row's parameter; column `parameter` has type `PARAMETER`."""
+    numbers = pl.Series([threshold(p) for p in PARAMETERS.values()], dtype=pl.Float64)
+    return pl.lit(numbers).gather(pl.col("parameter").to_physical())
+
+
+def either(*entries: Criterion | MadeFromReadings) -> MadeFromReadings:
+    """What the first of several ways to look at a reading finds, or else the next."""
+
+    def made(readings: pl.DataFrame) -> Criterion:
+        criteria = [one if isinstance(one, Criterion) else one(readings) for one in entries]
+        fires = [one.fires.fill_null(value=False) for one in criteria]
+
+        def of_the_first(column: str) -> pl.Expr:
+            return pl.coalesce(
+                pl.when(fired).then(getattr(one, column))
+                for fired, one in zip(fires, criteria, strict=True)
+            )
+
+        return Criterion(pl.any_horizontal(fires), of_the_first("observed"), of_the_first("limit"))
+
+    return made
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from aq_science.quality.core import Criterion, Suite
+from aq_science.quality.runs import RUN_COLUMNS, with_runs
 from aq_science.quality.suite import STANDARD
 from aq_science.tables.types import FLAG, FLAGS
 
@@ -29,11 +30,12 @@ class _Outcome:
 def flag_readings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFrame:
     """Add `flag` and `reasons` to readings in canonical units; keeps the row order.
 
-    `readings` needs `station_id, parameter, hour, value, value_native, duplicate`. Values that are
-    not finite become null in `value` and stay in `value_native`. `reasons` names the tests that
-    fired, in the suite's order; the worst of their flags is the row's, `valid` where none fired.
+    `readings` needs `station_id, parameter, hour, value, value_native, coverage, duplicate,
+    provider_flag, status`. Values that are not finite become null in `value` and stay in
+    `value_native`. `reasons` names the tests that fired, in the suite's order; the worst of their
+    flags is the row's, `valid` where none fired.
     """
-    readings = _finite_values(readings)
+    readings = with_runs(_finite_values(readings))
     outcomes = [outcome for outcome in _outcomes(readings, suite) if outcome.fired.any()]
     place = np.zeros(len(readings), np.uint32)
     rows, combination, met = _combinations(outcomes)
@@ -42,7 +44,7 @@ def flag_readings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFra
     reasons = [[], *(list(dict.fromkeys(o.test for o in together)) for together in met)]
     flags = [FLAGS[0], *(max((o.flag for o in together), key=FLAGS.index) for together in met)]
     index = pl.Series(place)
-    return readings.with_columns(
+    return readings.drop(*RUN_COLUMNS).with_columns(
         pl.Series(reasons, dtype=pl.List(pl.String)).gather(index).alias("reasons"),
         pl.Series(flags, dtype=FLAG).gather(index).alias("flag"),
     )
@@ -54,7 +56,7 @@ def findings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFrame:
     `readings` as in `flag_readings`. Returns `station_id, parameter, hour, test, flag, observed,
     limit`: what the test compared, and with what.
     """
-    readings = _finite_values(readings)
+    readings = with_runs(_finite_values(readings))
     key = ("station_id", "parameter", "hour")
     test = pl.Enum(suite.names)
     found = [

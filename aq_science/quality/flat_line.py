@@ -1,18 +1,21 @@
-"""Does the sensor still move: days made mostly of exact zeros."""
+"""Does the sensor still move: days made mostly of exact zeros, and runs of one value."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import polars as pl
 
-from aq_science.quality.core import Criterion
+from aq_science.quality.core import NOTHING, Criterion
 from aq_science.tables.types import SERIES
 
 _DAY = pl.col("hour").dt.epoch("d").cast(pl.Int64)
 # Series and UTC day in one integer: grouping by it costs a third of grouping by three columns.
 _SERIES_DAY = (SERIES * (1 << 24) + _DAY).alias("series_day")
 _GROUP = ("station_id", "parameter", _DAY)
+# Equal values in a row that are always left alone.
+_SHORTEST_RUN = 3
 
 
 def flat_line_of_zeros(
@@ -70,3 +73,91 @@ def flat_line_of_zeros(
     stuck = days.join(counted, on="series_day").filter(pl.col("zeros") >= share * pl.col("present"))
     on_stuck_day = _SERIES_DAY.is_in(stuck["series_day"].implode())
     return Criterion((value == 0) & on_stuck_day, observed, limit)
+
+
+def flat_line(
+    readings: pl.DataFrame, *, chance: float, change: float, pollutants: list[str]
+) -> Criterion:
+    """Fires on runs of one value, other than zero, that are too long to be chance.
+
+    How long depends on the resolution at which the sensor reports, since whole numbers repeat at a
+    clean station and decimals hardly ever do (Kaffashzadeh, AMT 16, 3085, 2023): from one hour to
+    the next a value `v` changes by about `change * |v|` (Laplace), so that it stays the same with
+    `p = 1 - exp(-resolution / (2 * change * |v|))`, and `n` in a row are suspect where
+    `p ** (n - 1) <= chance`. Below zero, where noise alone is left, `p` is a quarter.
+
+    Args:
+        readings: `station_id, parameter, hour, value, value_native, run_rows`. The resolution is
+            that of the native values of the station and parameter on the UTC day and those beside
+            it: a power of ten from 0.001 to 1, or up to 100 where several values show it.
+        chance: Greatest probability of a run that fires.
+        change: Typical change from an hour to the next, as a share of the value.
+        pollutants: Parameters that are judged; weather may honestly stand still.
+
+    Returns:
+        The criterion for these readings; `observed` is `run_rows`, `limit` the least `n` to fire.
+
+    >>> from aq_science.quality.runs import with_runs
+    >>> from aq_science.tables.types import INSTANT, PARAMETER
+    >>> hours = pl.datetime_range(pl.datetime(2024, 3, 1), pl.datetime(2024, 3, 1, 23), "1h")
+    >>> readings = pl.select(
+    ...     station_id=pl.lit("s1", pl.Categorical),
+    ...     parameter=pl.lit("pm25", PARAMETER),
+    ...     hour=hours.cast(INSTANT),
+    ...     value=pl.Series([2.0] * 12 + [37.0] * 12),
+    ... ).with_columns(value_native="value", coverage=pl.lit(None, pl.Float64))
+    >>> stuck = flat_line(with_runs(readings), chance=1e-9, change=0.1, pollutants=["pm25"])
+    >>> readings = with_runs(readings).select(stuck.fires)
+    >>> readings.to_series().to_list() == [False] * 12 + [True] * 12
+    True
+    """
+    native, rows = pl.col("value_native"), pl.col("run_rows")
+    judged = (rows >= _SHORTEST_RUN) & (native != 0) & pl.col("parameter").is_in(pollutants)
+    in_question = readings.filter(judged).select(_SERIES_DAY).to_series().unique()
+    if in_question.is_empty():
+        return Criterion(pl.repeat(value=False, n=pl.len()), rows.cast(pl.Float64), NOTHING)
+    resolution = _resolutions(readings, in_question)
+    steps = _SERIES_DAY.replace_strict(
+        resolution["series_day"], resolution["resolution"], default=None, return_dtype=pl.Float64
+    )
+    stays = pl.when(native < 0).then(0.25).otherwise(1 - (-steps / (2 * change * native)).exp())
+    limit = 1 + (math.log(chance) / stays.log()).ceil()
+    limit = pl.max_horizontal(limit, pl.lit(float(_SHORTEST_RUN)))
+    return Criterion(judged & (rows >= limit), rows.cast(pl.Float64), limit)
+
+
+# Steps in which sensors report, and how many values must agree on one that is coarser than 1.
+_STEPS = (100.0, 10.0, 1.0, 0.1, 0.01)
+_AGREEING = 4
+
+
+def _resolutions(readings: pl.DataFrame, series_days: pl.Series) -> pl.DataFrame:
+    """`series_day` and `resolution` of some days of series, in native units."""
+    native = pl.col("value_native")
+    series = (series_days // (1 << 24)).unique()
+    distinct = (
+        readings.lazy()
+        .filter(SERIES.is_in(series.implode()), native.is_finite(), native != 0)
+        .select(_SERIES_DAY, native=native)
+        .unique()
+    )
+    # What a day shows counts for the days beside it as well.
+    around = pl.concat(
+        distinct.with_columns(pl.col("series_day") + offset) for offset in (-1, 0, 1)
+    ).unique()
+    value = pl.col("native")
+    fits = {step: ((value / step).round() * step - value).abs().max() < 1e-9 for step in _STEPS}
+    return (
+        around.filter(pl.col("series_day").is_in(series_days.implode()))
+        .group_by("series_day")
+        .agg(
+            resolution=pl.coalesce(
+                *(
+                    pl.when(fit & ((pl.len() >= _AGREEING) | (step <= 1.0))).then(step)
+                    for step, fit in fits.items()
+                ),
+                0.001,
+            )
+        )
+        .collect()
+    )

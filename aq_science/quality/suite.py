@@ -2,60 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from functools import partial
 
-import polars as pl
-
-from aq_science.parameters import PARAMETERS, SENTINELS, Parameter
+from aq_science.parameters import PARAMETERS, SENTINELS
 from aq_science.quality.conflicts import duplicate_hour
-from aq_science.quality.core import QualityTest, Suite
-from aq_science.quality.flat_line import flat_line_of_zeros
+from aq_science.quality.core import QualityTest, Suite, by_parameter, either
+from aq_science.quality.coverage import coverage
+from aq_science.quality.flat_line import flat_line, flat_line_of_zeros
 from aq_science.quality.gross_range import gross_range
-from aq_science.quality.negative import negative
+from aq_science.quality.negative import negative, negative_code
+from aq_science.quality.provider import provider_flag, withdrawn
+from aq_science.quality.runs import REACH
+from aq_science.quality.size_classes import pm25_above_pm10
+from aq_science.quality.spike import alone_above, spike
+from aq_science.quality.unit_scale import implausibly_small
 from aq_science.quality.validity import no_value, not_finite, sentinel, unknown_unit
 
 # Share of a day's present hours that must be exactly zero for the sensor to count as stuck.
 STUCK_SHARE = 0.75
 
+# Of an hour, for its mean to count (2008/50/EC, Annexes VII and XI: 45 minutes).
+LEAST_COVERAGE = 0.75
 
-def by_parameter(threshold: Callable[[Parameter], float]) -> pl.Expr:
-    """The threshold of every row's parameter; column `parameter` has type `PARAMETER`."""
-    numbers = pl.Series([threshold(p) for p in PARAMETERS.values()], dtype=pl.Float64)
-    return pl.lit(numbers).gather(pl.col("parameter").to_physical())
+# So much of a very high value must be reached beside it for it to be an episode.
+EPISODE_SHARE = 0.5
+
+# How often above the higher of its neighbours a value stands out.
+SPIKE_TIMES = 5.0
+
+# A run of one value is no chance below this probability, where values change by so large a share of
+# themselves from an hour to the next. So little, since a network has a thousand million hours in a
+# decade, and calm nights make neighbours more alike than that.
+FLAT_LINE_CHANCE = 1e-12
+HOURLY_CHANGE = 0.1
+
+# How often a whole negative number is exceeded on both sides where it is a code.
+CODE_TIMES = 10.0
+
+# PM2.5 may be so much above PM10 (µg/m³) before the two contradict each other.
+PM25_TIMES, PM25_BEYOND = 1.2, 10.0
+
+# From so many hours on a day shows its size.
+SIZE_HOURS = 6
+
+_POLLUTANTS = [p.name for p in PARAMETERS.values() if p.pollutant]
+_SIGNED = [p.name for p in PARAMETERS.values() if p.signed]
 
 
 STANDARD = Suite(
     (
+        QualityTest("withdrawn", {"missing": withdrawn()}),
         QualityTest("no_value", {"missing": no_value()}),
         QualityTest("not_finite", {"invalid": not_finite()}),
         QualityTest("unknown_unit", {"invalid": unknown_unit()}),
         QualityTest("sentinel", {"invalid": sentinel(SENTINELS)}),
+        QualityTest("provider_flag", {"invalid": provider_flag()}),
         QualityTest(
             "gross_range",
             {
                 "invalid": gross_range(
                     by_parameter(lambda p: p.fail[0]), by_parameter(lambda p: p.fail[1])
                 ),
-                "suspect": gross_range(
-                    by_parameter(lambda p: p.suspect[0]), by_parameter(lambda p: p.suspect[1])
+                "suspect": either(
+                    gross_range(
+                        by_parameter(lambda p: p.suspect[0]),
+                        by_parameter(lambda p: math.inf if p.pollutant else p.suspect[1]),
+                    ),
+                    alone_above(
+                        by_parameter(lambda p: p.suspect[1] if p.pollutant else math.inf),
+                        EPISODE_SHARE,
+                    ),
                 ),
             },
+            before=REACH,
+            after=REACH,
         ),
+        QualityTest(
+            "spike",
+            {
+                "suspect": spike(
+                    SPIKE_TIMES, by_parameter(lambda p: math.inf if p.spike is None else p.spike)
+                )
+            },
+            before=REACH,
+            after=REACH,
+        ),
+        QualityTest("coverage", {"invalid": coverage(LEAST_COVERAGE)}),
         QualityTest("duplicate_hour", {"suspect": duplicate_hour()}),
         QualityTest(
             "flat_line",
             {
-                "suspect": partial(
-                    flat_line_of_zeros,
-                    at_least={name: p.zero_hours for name, p in PARAMETERS.items()},
-                    share=STUCK_SHARE,
+                "suspect": either(
+                    partial(
+                        flat_line_of_zeros,
+                        at_least={name: p.zero_hours for name, p in PARAMETERS.items()},
+                        share=STUCK_SHARE,
+                    ),
+                    partial(
+                        flat_line,
+                        chance=FLAT_LINE_CHANCE,
+                        change=HOURLY_CHANGE,
+                        pollutants=_POLLUTANTS,
+                    ),
+                )
+            },
+            before=REACH,
+            after=REACH,
+        ),
+        QualityTest(
+            "implausibly_small",
+            {
+                "suspect": implausibly_small(
+                    {p.name: p.least_maximum for p in PARAMETERS.values() if p.least_maximum},
+                    SIZE_HOURS,
                 )
             },
         ),
-        # Noise around zero is valid data: dropping it would bias the mean upwards (EPA 2016).
         QualityTest(
-            "negative", {"valid": negative([p.name for p in PARAMETERS.values() if p.signed])}
+            "pm25_above_pm10",
+            {"suspect": partial(pm25_above_pm10, times=PM25_TIMES, beyond=PM25_BEYOND)},
         ),
+        QualityTest(
+            "negative_code",
+            {"suspect": negative_code(_SIGNED, CODE_TIMES)},
+            before=REACH,
+            after=REACH,
+        ),
+        # Noise around zero is valid data: dropping it would bias the mean upwards (EPA 2016).
+        QualityTest("negative", {"valid": negative(_SIGNED)}),
     )
 )

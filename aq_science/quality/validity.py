@@ -12,13 +12,16 @@ _VALUE, _NATIVE = pl.col("value"), pl.col("value_native")
 
 
 def no_value() -> Criterion:
-    """Fires where `value_native` is null.
+    """Fires where `value_native` is null, but was not taken back (`status` is `withdrawn`).
 
-    >>> readings = pl.DataFrame({"value_native": [1.0, None, float("nan")]})
+    >>> from aq_science.tables.types import STATUS
+    >>> readings = pl.DataFrame({"value_native": [1.0, None, float("nan")]}).with_columns(
+    ...     status=pl.lit(None, STATUS)
+    ... )
     >>> readings.select(no_value().fires).to_series().to_list()
     [False, True, False]
     """
-    return Criterion(_NATIVE.is_null(), _NATIVE, NOTHING)
+    return Criterion(_NATIVE.is_null() & pl.col("status").ne_missing("withdrawn"), _NATIVE, NOTHING)
 
 
 def not_finite() -> Criterion:

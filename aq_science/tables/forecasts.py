@@ -27,7 +27,10 @@ FORECASTS = Table(
         Column(
             "horizon",
             pl.Int8(),
-            "1 for the hour that begins at H, 2 for the one after it",
+            (
+                "1 for the hour that begins at H, 2 for the one after it; of stations whose hours "
+                "begin between full hours of UTC, 1 for the hour in progress at H"
+            ),
             unit="h",
         ),
         Column("hour", INSTANT, "Start of the predicted hour"),

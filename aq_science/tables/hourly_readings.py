@@ -6,14 +6,16 @@ import polars as pl
 
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.core import Column, Rule, Table
-from aq_science.tables.types import FLAG, INSTANT, PARAMETER, SERIES, UNIT
+from aq_science.tables.types import FLAG, INSTANT, PARAMETER, SERIES, STATUS, UNIT
 
 _PARAMETER, _VALUE, _HOUR = pl.col("parameter"), pl.col("value"), pl.col("hour")
 _LOWEST = {name: float(p.fail[0]) for name, p in PARAMETERS.items()}
 _HIGHEST = {name: float(p.fail[1]) for name, p in PARAMETERS.items()}
 _UNITS = {name: p.unit for name, p in PARAMETERS.items()}
+# Hours begin on the quarter: those of stations in zones of half and quarter hours.
+_QUARTER_SECONDS = 900
 # The key as one integer, since a struct takes five times as long.
-_KEY = SERIES * (1 << 24) + _HOUR.dt.epoch("s") // 3600
+_KEY = SERIES * (1 << 24) + _HOUR.dt.epoch("s") // _QUARTER_SECONDS
 
 HOURLY_READINGS = Table(
     name="hourly_readings",
@@ -27,7 +29,14 @@ HOURLY_READINGS = Table(
         Column("network", pl.Categorical(), "Network"),
         Column("station_id", pl.Categorical(), "Station within the network"),
         Column("parameter", PARAMETER, "Canonical parameter"),
-        Column("hour", INSTANT, "Start of the hour; the value covers [hour, hour + 1 h)"),
+        Column(
+            "hour",
+            INSTANT,
+            (
+                "Start of the hour, UTC; the value covers [hour, hour + 1 h). At :15, :30 or :45 "
+                "where that is a full hour of the station's zone"
+            ),
+        ),
         Column(
             "value",
             pl.Float64(),
@@ -47,6 +56,14 @@ HOURLY_READINGS = Table(
         ),
         Column("flag", FLAG, "`valid`, `suspect`, `invalid` or `missing`"),
         Column("reasons", pl.List(pl.String()), "Names of the quality tests that fired"),
+        Column(
+            "status",
+            STATUS,
+            (
+                "What the provider calls the value: `preliminary`, `validated` or `withdrawn` "
+                "(taken back: no value any more); null where it says nothing"
+            ),
+        ),
         Column("sensor_id", pl.Categorical(), "Sensor within the station, where the network tells"),
         Column("pulled_at", INSTANT, "When this value was first received"),
         Column(
@@ -56,8 +73,8 @@ HOURLY_READINGS = Table(
     rules=(
         Rule(
             "unique_hours",
-            "One row a station, parameter and hour, on the hour, in its own day.",
-            _KEY.is_duplicated() | (_HOUR.dt.truncate("1h") != _HOUR),
+            "One row a station, parameter and hour, on the hour or a quarter of it.",
+            _KEY.is_duplicated() | (_HOUR.dt.epoch("us") % (_QUARTER_SECONDS * 1_000_000) != 0),
             blocking=True,
         ),
         Rule(

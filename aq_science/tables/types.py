@@ -13,6 +13,8 @@ INSTANT = pl.Datetime("us", "UTC")
 PARAMETER = pl.Enum(list(PARAMETERS))
 UNIT = pl.Enum(sorted({p.unit for p in PARAMETERS.values()}))
 FLAG = pl.Enum(FLAGS)
+# What a provider says of a value.
+STATUS = pl.Enum(["preliminary", "validated", "withdrawn"])
 
 # Station and parameter in one integer, which compares and groups faster than the two columns.
 # Good within a process alone: categories are numbered as they are met.

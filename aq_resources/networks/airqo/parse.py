@@ -127,6 +127,10 @@ class AirQoRows:
         A twin without a site repeats the record; only where the two differ is the hour in doubt.
         """
         key = ["answer", "station_id", "parameter", "hour"]
+        absent = long.filter(pl.col("value_native").is_null())
+        long = long.drop_nulls("value_native")
+        # Where one twin has the value, that the other lacks it says nothing.
+        absent = absent.unique(key, maintain_order=True).join(long, on=key, how="anti")
         twin = pl.struct(key).is_duplicated()
         single, twins = long.filter(~twin), long.filter(twin)
         settled = (
@@ -146,7 +150,11 @@ class AirQoRows:
             self.problems.add(device, "duplicate_hour", "two values for one hour", count)
         columns = [*long.columns, "duplicate"]
         return pl.concat(
-            [single.with_columns(duplicate=False).select(columns), settled.select(columns)]
+            [
+                single.with_columns(duplicate=False).select(columns),
+                settled.select(columns),
+                absent.with_columns(duplicate=False).select(columns),
+            ]
         )
 
     def _note(self, bad: pl.DataFrame, kind: str) -> None:

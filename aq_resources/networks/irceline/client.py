@@ -146,7 +146,11 @@ class IrcelineClient:
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
         parsed = parse_in_batches(answers, IrcelineRows, _series_asked)
-        return replace(parsed, versions=select_sensor(parsed.versions, newest))
+        return replace(parsed, versions=self.select_sensor(parsed.versions))
+
+    def select_sensor(self, versions: pl.DataFrame) -> pl.DataFrame:
+        """Versions of one series a station, parameter and hour: the newest instrument's."""
+        return select_sensor(versions, newest)
 
     def close(self) -> None:
         """Give connections back."""

@@ -101,7 +101,8 @@ class IrcelineRows:
         rows = whole_hours(within_window(rows, "place", self._note), self._note)
         rows = last_of_each_hour(rows, "place", self._note)
         value = pl.col("value_native")
-        return versions_of(rows.filter(value.is_finite() & (value > MISSING_BELOW)))
+        present = value.is_finite() & (value > MISSING_BELOW)
+        return versions_of(rows.with_columns(value_native=pl.when(present).then(value)))
 
     def _frame(self) -> pl.DataFrame:
         places = np.repeat(np.arange(len(self.series)), self.counts)

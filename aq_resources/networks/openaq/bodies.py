@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlparse
@@ -61,7 +62,24 @@ class Instant(msgspec.Struct, gc=False):
     utc: Aware
 
 
-class _Period(msgspec.Struct, gc=False, rename="camel"):
+class LocalInstant(Instant, gc=False):
+    """A time with the local one, such as `2026-01-10T05:30:00+05:30`."""
+
+    local: str | None = None
+
+    @property
+    def hour_ended(self) -> datetime | None:
+        """UTC start of the hour that ends then; None where no full hour of its zone does."""
+        clock = self.utc
+        if self.local is not None:
+            with suppress(ValueError):
+                clock = datetime.fromisoformat(self.local)
+        return None if clock.minute or clock.second or clock.microsecond else _before(self.utc)
+
+
+class Period(msgspec.Struct, gc=False, rename="camel"):
+    """What a value is the mean of."""
+
     datetime_from: Instant
     datetime_to: Instant
 
@@ -77,14 +95,24 @@ class _Coverage(msgspec.Struct, gc=False, rename="camel"):
     percent_complete: float | None = None
 
 
+class _FlagInfo(msgspec.Struct, gc=False, rename="camel"):
+    has_flags: bool = False
+
+
 class Hour(msgspec.Struct, gc=False):
     """An hour of a sensor."""
 
-    period: _Period
+    period: Period
     parameter: _Parameter
     # Null where there is no reading, but never left out.
     value: float | None
     coverage: _Coverage | None = None
+    flag_info: _FlagInfo | None = msgspec.field(default=None, name="flagInfo")
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the provider has flagged it."""
+        return self.flag_info is not None and self.flag_info.has_flags
 
     @property
     def share(self) -> float | None:
@@ -100,7 +128,7 @@ class Hour(msgspec.Struct, gc=False):
 class Latest(msgspec.Struct, rename="camel"):
     """A sensor's newest value."""
 
-    datetime: Instant
+    datetime: LocalInstant
     sensors_id: Id
     locations_id: Id
     value: float | None = None
@@ -177,7 +205,8 @@ def lost_reason(answer: RawAnswer) -> str | None:
     if not rows:
         return first_problem(problems)
     start, end = answer.window
-    if any(start <= row.period.datetime_to.utc <= end for row in rows):
+    # The end of the hour before the window is an answer too, and that of the last one in it.
+    if any(start <= row.period.datetime_to.utc < end + HOUR for row in rows):
         return None
     first, last = (zulu(row.period.datetime_to.utc) for row in (rows[0], rows[-1]))
     return f"hours ending {first} to {last} instead of {zulu(start)} to {zulu(end)}"
@@ -202,10 +231,19 @@ def source_of(url: str) -> str:
     return numbers[-1] if numbers else "area"
 
 
-def hour_ending(ends: datetime) -> datetime | None:
-    """Start of the hour that ends then; None where no hour does."""
-    if not ends.minute == ends.second == ends.microsecond == 0:
+def hour_of(period: Period) -> datetime | None:
+    """UTC start of the hour that a period is; None where it is none.
+
+    Full hours of zones of half and quarter hours end at :15, :30 or :45 UTC.
+    """
+    ends = period.datetime_to.utc
+    if ends.minute % 15 or ends.second or ends.microsecond:
         return None
+    start = _before(ends)
+    return start if start == period.datetime_from.utc else None
+
+
+def _before(ends: datetime) -> datetime | None:
     try:
         return ends - HOUR
     except OverflowError:

@@ -166,7 +166,8 @@ class OpenAQClient:
     def _pull_hours(self, sensor: Sensor, part: Window, start: datetime) -> list[Pull]:
         # The window leaves out its beginning and stamps mark ends: exactly the hours from `start`.
         # What is kept says `part`, so that it lies beside the locations and the archive's files.
-        params = {"datetime_from": zulu(start), "datetime_to": zulu(part.end)}
+        until = part.end + sensor.beyond_full_hours(part.end)
+        params = {"datetime_from": zulu(start), "datetime_to": zulu(until)}
         path = f"/sensors/{sensor.sensor_id}/hours"
         return list(self._api.pages(sensor.source, path, params, part, lost_reason))
 

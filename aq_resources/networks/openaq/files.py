@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from aq_resources.network_toolkit.rows import beside, instant, requests_of
-from aq_resources.networks.openaq.bodies import source_of
+from aq_resources.networks.openaq.bodies import NAMES, source_of
 from aq_resources.networks.openaq.rows import ROW_SCHEMA, OpenAQRows
 from aq_resources.stores.raw_pulls import RawAnswer
+from aq_science.hours import hourly_means, usable_values
 
 # Names of columns as the documentation has them -> as the files have them.
 _COLUMN_NAMES = {"sensor_id": "sensors_id", "unit": "units"}
@@ -93,6 +94,8 @@ class FileReader:
             stamp=instant(pl.col("datetime").str.replace("Z$", "+00:00"), _OFFSET),
             number=pl.col("value").cast(pl.Float64, strict=False),
             sensor=pl.col("sensors_id").cast(pl.Int64, strict=False),
+            # By how much the local clock is beyond full hours of UTC.
+            beyond=_beyond_full_hours(pl.col("datetime")),
         )
         good = pl.all_horizontal(
             pl.col("stamp", "sensor", "location_id", "parameter", "units").is_not_null(),
@@ -101,12 +104,17 @@ class FileReader:
         for place, example in table.filter(~good).select("answer", "datetime").iter_rows():
             self._rows.note(source_of(answers[place].url), "row_form", str(example))
         table = table.filter(good).select(
-            "answer", "sensor", "stamp", "number", "location_id", "parameter", "units"
+            *("answer", "sensor", "stamp", "beyond", "location_id", "parameter", "units"), "number"
         )
         self._rows.sources_read |= set(table["location_id"].unique().to_list())
-        # An hour's last stamp is its end.
-        table = beside(table, "answer", requests_of(answers)).filter(
-            pl.col("stamp") > pl.col("start"), pl.col("stamp") <= pl.col("end")
+        # A file holds what the provider sent, at its own pace: an hour is the mean of what ended in
+        # it. Of hourly values that is the value itself. Full hours are those of the local clock.
+        beyond = pl.col("beyond")
+        hour = (pl.col("stamp") - pl.duration(microseconds=1) + beyond).dt.truncate("1h") - beyond
+        table = (
+            beside(table, "answer", requests_of(answers))
+            .with_columns(hour=hour)
+            .filter(pl.col("hour") >= pl.col("start"), pl.col("hour") < pl.col("end"))
         )
         moment = ["answer", "sensor", "stamp"]
         table = table.with_columns(twice=pl.struct(moment).is_duplicated())
@@ -121,25 +129,51 @@ class FileReader:
             .iter_rows()
         ):
             self._rows.problems.add(source_of(answers[place].url), "duplicate_hour", "", count)
-        # A file holds what the provider sent, at its own pace: an hour is the mean of what ended in
-        # it. Of hourly values that is the value itself.
-        hour = (pl.col("stamp") - pl.duration(microseconds=1)).dt.truncate("1h")
-        hours = (
-            table.unique(moment, keep="last", maintain_order=True)
-            .group_by(
-                "answer",
-                "sensor",
-                pl.col("location_id").alias("station"),
-                pl.col("parameter").alias("name"),
-                pl.col("units").alias("unit_native"),
-                (hour + pl.duration(hours=1)).alias("ends"),
-                maintain_order=True,
-            )
-            .agg(
-                pl.col("number").mean().alias("value_native"),
-                pl.lit(None, pl.Float64).first().alias("coverage"),
-                pl.col("start", "end", "pulled_at").first(),
-                pl.col("twice").any().alias("duplicate"),
-            )
+        values = table.unique(moment, keep="last", maintain_order=True).select(
+            "answer",
+            "sensor",
+            *("start", "end", "pulled_at", "twice"),
+            station="location_id",
+            name="parameter",
+            parameter=pl.col("parameter").replace_strict(
+                NAMES, default=None, return_dtype=pl.String()
+            ),
+            unit="units",
+            ends="stamp",
+            hour="hour",
+            value="number",
         )
-        self._rows.frames.append(hours.select(ROW_SCHEMA.names()))
+        values = values.with_columns(usable=usable_values(values))
+        series = ["answer", "sensor", "station", "name", "unit"]
+        hours = hourly_means(values, series).join(
+            values.group_by(*series, "hour").agg(
+                pl.col("start", "end", "pulled_at").first(), pl.col("twice").any()
+            ),
+            on=[*series, "hour"],
+            maintain_order="left",
+        )
+        self._rows.frames.append(
+            hours.select(
+                "sensor",
+                "station",
+                "name",
+                unit_native="unit",
+                ends=pl.col("hour") + pl.duration(hours=1),
+                value_native="value",
+                coverage="coverage",
+                start="start",
+                end="end",
+                pulled_at="pulled_at",
+                duplicate="twice",
+                provider_flag=pl.lit(value=False),
+            ).select(ROW_SCHEMA.names())
+        )
+
+
+def _beyond_full_hours(stamp: pl.Expr) -> pl.Expr:
+    """Minutes of a stamp's offset beyond full hours, as a duration: 30 min of +05:30, 0 of Z."""
+    minutes = stamp.str.extract(r"[+-]\d\d:?(\d\d)$").cast(pl.Int64, strict=False)
+    negative = stamp.str.contains(r"-\d\d:?\d\d$")
+    return pl.duration(
+        minutes=pl.when(negative).then(-minutes).otherwise(minutes).fill_null(0) % 60
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlparse
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,7 +19,8 @@ from aq_resources.network_toolkit.bodies import as_number
 from aq_resources.networks.openaq.bodies import NAMES, Location, records_of, text_at
 from aq_resources.networks.openaq.settings import ATTRIBUTION
 from aq_resources.stores.raw_pulls import RawAnswer
-from aq_science.windows import DAY
+from aq_science.stations import usable_zone
+from aq_science.windows import DAY, HOUR
 
 # Locations change rarely; each run is a process of its own, so they are kept in a file.
 KEPT_FOR = DAY
@@ -35,11 +37,23 @@ class Sensor:
     unit: str
     # OpenAQ's number for the parameter in this unit.
     parameter_id: int | None = None
+    # As the location gives it.
+    timezone: str | None = None
 
     @property
     def source(self) -> str:
         """What messages call it."""
         return f"{self.station} {self.parameter} (sensor {self.sensor_id})"
+
+    def beyond_full_hours(self, moment: datetime) -> timedelta:
+        """How much later than those of UTC the hours of its zone end; at most where none is known.
+
+        The last one that begins in a window ends so long after it.
+        """
+        zone = usable_zone(self.timezone)
+        if zone is None:
+            return timedelta(minutes=45)
+        return -(moment.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()) % HOUR
 
 
 class _Kept(msgspec.Struct):
@@ -112,6 +126,7 @@ def sensors(answers: Iterable[RawAnswer], problems: Problems) -> dict[int, Senso
                         parameter,
                         sensor.parameter.units,
                         sensor.parameter.id,
+                        location.timezone,
                     )
     return found
 

@@ -11,7 +11,7 @@ from aq_resources.http.state_file import StateFile
 from aq_resources.network_client import Problems, Pull
 from aq_resources.network_toolkit.pulls import FewInTurn
 from aq_resources.networks.openaq.api import Api
-from aq_resources.networks.openaq.bodies import Latest, hour_ending, records_of
+from aq_resources.networks.openaq.bodies import Latest, records_of
 from aq_resources.networks.openaq.budget import NEWEST_STATIONS
 from aq_science.windows import HOUR, Window
 
@@ -73,7 +73,7 @@ def latest_hour(
     if pull.answer is None or pull.failure is not None:
         return None
     hours = (
-        hour_ending(row.datetime.utc)
+        row.datetime.hour_ended
         for row in records_of(pull.answer, Latest, Problems())
         if sensors is None or row.sensors_id in sensors
     )

@@ -15,15 +15,17 @@ from aq_resources.network_client import Parsed, Problems
 from aq_resources.network_toolkit.bodies import is_refusal
 from aq_resources.network_toolkit.rows import (
     OUTSIDE_WINDOW,
+    by_presence,
     in_batches,
     note_set_aside,
     versions_of,
 )
+from aq_resources.networks.openaq.api import PAGE
 from aq_resources.networks.openaq.bodies import (
     NAMES,
     Hour,
     Latest,
-    hour_ending,
+    hour_of,
     records_of,
     source_of,
 )
@@ -32,6 +34,8 @@ from aq_resources.networks.openaq.locations import Sensor, sensors
 from aq_resources.networks.openaq.rows import ROW_SCHEMA, OpenAQRows
 from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science import sensor_choice
+from aq_science.stations import usable_zone
+from aq_science.versions import WHOLE_SCHEMA
 from aq_science.windows import HOUR
 
 # Sensors of a station are asked one after another: what came within so long came together.
@@ -54,7 +58,14 @@ def read_answers(answers: Iterable[RawAnswer]) -> Parsed:
         known[int(name)].station if name.isdecimal() and int(name) in known else name
         for name in rows.sources_with_problems - rows.sources_read
     }
-    return Parsed(_versions(rows, known), rows.problems, tuple(sorted(unreadable)))
+    versions, absences = by_presence(_versions(rows, known))
+    return Parsed(
+        select_sensor(versions),
+        rows.problems,
+        tuple(sorted(unreadable)),
+        absences,
+        _whole(rows, known),
+    )
 
 
 def _rows_of(batch: Iterable[RawAnswer]) -> OpenAQRows:
@@ -99,26 +110,26 @@ class _Reader:
 
     def _add_hours(self, answer: RawAnswer, sensor: int) -> None:
         start, end = answer.readable
-        seen: dict[datetime, tuple[str, str, float, float | None]] = {}
+        seen: dict[datetime, tuple[str, str, float | None, float | None, bool]] = {}
+        known = self._problems.total
         rows = records_of(answer, Hour, self._problems)
-        inside = [row for row in rows if start < row.period.datetime_to.utc <= end]
+        inside = [row for row in rows if start + HOUR <= row.period.datetime_to.utc < end + HOUR]
         # The hour before is no other time: some count both ends of a window.
         if not inside and any(row.period.datetime_to.utc != start for row in rows):
             example = rows[0].period.datetime_to.utc.isoformat()
             self._problems.add(str(sensor), OUTSIDE_WINDOW, example, len(rows))
         for row in inside:
             ends = row.period.datetime_to.utc
-            hour = hour_ending(ends)
-            if hour is None or hour != row.period.datetime_from.utc:
+            if hour_of(row.period) is None:
                 self._problems.add(str(sensor), "not_an_hour", f"hour ending {ends.isoformat()}")
                 continue
             # A gap in the data is a row without a value, whatever coverage it claims.
-            if row.value is None:
-                continue
-            if not math.isfinite(row.value):
+            if row.value is not None and not math.isfinite(row.value):
                 self._problems.add(str(sensor), "not_a_number", f"{ends.isoformat()}: {row.value}")
                 continue
-            content = row.parameter.name, row.parameter.units, row.value, row.share
+            content = (
+                *(row.parameter.name, row.parameter.units, row.value, row.share, row.doubted),
+            )
             # The same row twice is one row.
             if seen.get(ends) == content:
                 continue
@@ -131,21 +142,23 @@ class _Reader:
                     None,
                     *content[:2],
                     ends,
-                    *content[2:],
+                    *content[2:4],
                     start,
                     end,
                     answer.pulled_at,
                     False,
+                    content[4],
                 )
             )
+        if seen and self._problems.total == known and _is_whole(answer, len(rows)):
+            self._rows.whole.append((sensor, start, max(seen), answer.pulled_at))
 
     def _add_latest(self, answer: RawAnswer) -> None:
         start, end = answer.readable
         for row in records_of(answer, Latest, self._problems):
-            if not start < row.datetime.utc <= end:
-                continue
+            hour = row.datetime.hour_ended
             # The last of a sensor that reports more often than hourly is no hour's mean.
-            if row.value is None or hour_ending(row.datetime.utc) is None:
+            if row.value is None or hour is None or not start <= hour < end:
                 continue
             if not math.isfinite(row.value):
                 self._problems.add(str(row.sensors_id), "not_a_number", str(row.value))
@@ -154,7 +167,7 @@ class _Reader:
             self._batch.append(
                 (
                     *(row.sensors_id, None, None, None, row.datetime.utc, row.value, None),
-                    *(*answer.readable, answer.pulled_at, False),
+                    *(*answer.readable, answer.pulled_at, False, False),
                 )
             )
 
@@ -168,19 +181,37 @@ class _Reader:
 def _versions(found: OpenAQRows, known: dict[int, Sensor]) -> pl.DataFrame:
     rows = _described(found, known)
     rows = rows.filter(pl.col("station_id").is_not_null(), pl.col("parameter").is_not_null())
+    rows = _full_local_hours(rows, found.problems)
     keys = ["sensor", "hour", "pulled_at", "start", "end"]
     rows = rows.with_columns(
         duplicate=pl.col("duplicate") | pl.struct(keys).is_duplicated(),
         sensor_id=pl.col("sensor").cast(pl.String()),
     ).unique(keys, keep="last", maintain_order=True)
-    return select_sensor(versions_of(rows))
+    return versions_of(rows)
+
+
+def _whole(found: OpenAQRows, known: dict[int, Sensor]) -> pl.DataFrame:
+    """The windows of which an answer names every hour that has a value, as `WHOLE_SCHEMA`."""
+    rows = [
+        (known[sensor].station, known[sensor].parameter, str(sensor), *times)
+        for sensor, *times in found.whole
+        if sensor in known
+    ]
+    return pl.DataFrame(rows, schema=WHOLE_SCHEMA, orient="row")
+
+
+def _is_whole(answer: RawAnswer, rows: int) -> bool:
+    """Whether an answer is the first page of its question and the last one."""
+    limit = answer.params.get("limit", "")
+    whole = rows < (int(limit) if limit.isdecimal() else PAGE)
+    return whole and answer.params.get("page", "1") == "1"
 
 
 def _described(found: OpenAQRows, known: dict[int, Sensor]) -> pl.DataFrame:
     """Every row, with what its sensor's location says where the answer does not."""
     listed = pl.DataFrame(
         [
-            (sensor.sensor_id, sensor.station, sensor.parameter, sensor.unit)
+            (sensor.sensor_id, sensor.station, sensor.parameter, sensor.unit, sensor.timezone)
             for sensor in known.values()
         ],
         schema={
@@ -188,6 +219,7 @@ def _described(found: OpenAQRows, known: dict[int, Sensor]) -> pl.DataFrame:
             "listed_station": pl.String(),
             "listed_parameter": pl.String(),
             "listed_unit": pl.String(),
+            "zone": pl.String(),
         },
         orient="row",
     )
@@ -211,6 +243,33 @@ def _described(found: OpenAQRows, known: dict[int, Sensor]) -> pl.DataFrame:
     for sensor, count in strangers.iter_rows():
         found.problems.add(str(sensor), "unknown_sensor", "in no location's answer", count)
     return rows
+
+
+def _full_local_hours(rows: pl.DataFrame, problems: Problems) -> pl.DataFrame:
+    """Without hours that begin at :15, :30 or :45 where that is no full hour of the station's zone.
+
+    A station of no known zone may have them: its network says that they are hours.
+    """
+    between = pl.col("hour").dt.minute() != 0
+    odd = rows.filter(between)
+    if odd.is_empty():
+        return rows
+    zones = {name: usable_zone(name) for name in odd["zone"].unique().drop_nulls().to_list()}
+    wrong = [
+        odd.filter(
+            pl.col("zone") == name, pl.col("hour").dt.convert_time_zone(zone).dt.minute() != 0
+        )
+        for name, zone in zones.items()
+        if zone is not None
+    ]
+    bad = pl.concat([odd.clear(), *wrong])
+    for sensor, count, first in (
+        bad.group_by("sensor", maintain_order=True)
+        .agg(pl.len(), pl.col("ends").first())
+        .iter_rows()
+    ):
+        problems.add(str(sensor), "not_an_hour", f"hour ending {first.isoformat()}", count)
+    return rows.join(bad, on=["sensor", "hour"], how="anti", maintain_order="left")
 
 
 def select_sensor(versions: pl.DataFrame) -> pl.DataFrame:

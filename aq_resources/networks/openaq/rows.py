@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 
@@ -24,7 +25,13 @@ ROW_SCHEMA = pl.Schema(
         "end": INSTANT,
         "pulled_at": INSTANT,
         "duplicate": pl.Boolean(),
+        "provider_flag": pl.Boolean(),
     }
+)
+
+# Answers that name every hour of their window that has a value.
+WHOLE_ROWS = pl.Schema(
+    {"sensor": pl.Int64(), **dict.fromkeys(("start", "end", "pulled_at"), INSTANT)}
 )
 
 
@@ -39,6 +46,7 @@ class OpenAQRows:
     frames: list[pl.DataFrame] = field(default_factory=lambda: [ROW_SCHEMA.to_frame()])
     sources_with_problems: set[str] = field(default_factory=set)
     sources_read: set[str] = field(default_factory=set)
+    whole: list[tuple[int, datetime, datetime, datetime]] = field(default_factory=list)
     locations: list[RawAnswer] = field(default_factory=list)
 
     def merge(self, other: OpenAQRows) -> None:
@@ -48,6 +56,7 @@ class OpenAQRows:
         self.sources_with_problems |= other.sources_with_problems
         self.sources_read |= other.sources_read
         self.locations += other.locations
+        self.whole += other.whole
 
     def note(self, source: str, kind: str, example: str) -> None:
         """Note what is wrong with an answer or a row of it.

@@ -67,7 +67,9 @@ def hour(ends: str, value: object = 7.0, name: str = "pm25", units: str = "µg/m
     }
 
 
-LISTED = kept("/locations/5", page(location(5, (51, "pm25", "µg/m³"), (52, "pm25", "ppm"))))
+LISTED = kept(
+    "/locations/5", page(location(5, (51, "pm25", "µg/m³"), (52, "pm25", "ppm"), timezone="UTC"))
+)
 
 
 def parse(*answers: RawAnswer) -> Parsed:

@@ -138,7 +138,7 @@ def test_a_late_hour_flags_the_day_beside_it_again_and_that_is_reported(
     platform.pull(1 * HOUR, d2_0=40.0, d2_5=1.0, d2_20=3.0)
     platform.pull(2 * HOUR, d3_5=1.0)
     assert platform.run(D1, D3) == {str(D1), str(D2), str(D3)}
-    assert platform.reasons(D2) == [["spike"], [], []]
+    assert platform.reasons(D2) == [["made_up"], [], []]
     before = platform.stored(D3)
 
     platform.pull(3 * HOUR, d1_23=39.0)
@@ -176,7 +176,7 @@ def test_days_cleaned_one_by_one_are_as_one_run_has_them(
     piecewise = platform.readings().drop("pulled_at")
     platform.run(D1, D3)
     assert_frame_equal(platform.readings().drop("pulled_at"), piecewise)
-    spikes = piecewise.filter(pl.col("reasons").list.contains("spike"))
+    spikes = piecewise.filter(pl.col("reasons").list.contains("made_up"))
     assert spikes["value"].to_list() == [40.0, 75.0]
 
 
@@ -232,7 +232,7 @@ def test_tests_without_context_read_the_days_of_the_run_alone(platform: Platform
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RawPullStore, "folders", noted)
-        asset = build_hourly_readings(platform.config)
+        asset = build_hourly_readings(platform.config, Suite(()))
         dg.materialize(
             [build_raw_pulls(platform.config), asset],
             selection=[asset],

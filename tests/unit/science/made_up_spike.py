@@ -21,4 +21,4 @@ def spike(height: float) -> Criterion:
     return Criterion(above > height, above, pl.lit(height))
 
 
-SPIKE = QualityTest("spike", {"suspect": spike(10.0)}, before=BEFORE, after=AFTER)
+SPIKE = QualityTest("made_up", {"suspect": spike(10.0)}, before=BEFORE, after=AFTER)

@@ -17,7 +17,8 @@ from aq_science.quality.core import NOTHING, Criterion, QualityTest, Suite
 from aq_science.quality.findings import findings, flag_readings
 from aq_science.quality.flat_line import flat_line_of_zeros
 from aq_science.quality.suite import STANDARD
-from aq_science.tables.types import FLAGS, PARAMETER
+from aq_science.tables.types import FLAGS, PARAMETER, STATUS
+from aq_science.windows import Window
 from tests.factories import DAY, HOUR, MIDNIGHT
 
 SCHEMA = pl.Schema(
@@ -28,14 +29,18 @@ SCHEMA = pl.Schema(
         "value": pl.Float64(),
         "value_native": pl.Float64(),
         "duplicate": pl.Boolean(),
+        "coverage": pl.Float64(),
+        "provider_flag": pl.Boolean(),
+        "status": STATUS,
     }
 )
+UNKNOWN = (None, False, None)
 SAME = object()
 
 
 def readings(*values: float | None, parameter: str = "pm25", start=MIDNIGHT) -> pl.DataFrame:
     return pl.DataFrame(
-        [("s1", parameter, start + n * HOUR, v, v, False) for n, v in enumerate(values)],
+        [("s1", parameter, start + n * HOUR, v, v, False, *UNKNOWN) for n, v in enumerate(values)],
         schema=SCHEMA,
         orient="row",
     )
@@ -51,7 +56,9 @@ def judged(
     """Flag and reasons of a single reading."""
     native = value if native is SAME else native
     frame = pl.DataFrame(
-        [("s1", parameter, MIDNIGHT, value, native, duplicate)], schema=SCHEMA, orient="row"
+        [("s1", parameter, MIDNIGHT, value, native, duplicate, *UNKNOWN)],
+        schema=SCHEMA,
+        orient="row",
     )
     row = flag_readings(frame).row(0, named=True)
     return row["flag"], row["reasons"]
@@ -195,16 +202,24 @@ day_of_values = st.lists(
 )
 
 
-@given(st.lists(day_of_values, min_size=1, max_size=3), st.sampled_from(["pm25", "co"]))
-def test_flags_of_a_day_do_not_depend_on_its_neighbours(
+@given(st.lists(day_of_values, min_size=1, max_size=5), st.sampled_from(["pm25", "co"]))
+def test_flags_of_a_day_depend_on_nothing_beyond_the_context(
     days: list[list[float | None]], parameter: str
 ) -> None:
     parts = [
         readings(*values, parameter=parameter, start=MIDNIGHT + n * DAY)
         for n, values in enumerate(days)
     ]
-    together = flag_readings(pl.concat(parts))
-    assert_frame_equal(together, pl.concat([flag_readings(part) for part in parts]))
+    every_day = pl.concat(parts)
+    together = flag_readings(every_day)
+    alone = []
+    for n in range(len(days)):
+        day = Window(MIDNIGHT + n * DAY, MIDNIGHT + (n + 1) * DAY)
+        seen = STANDARD.with_context(day)
+        near = every_day.filter(pl.col("hour").is_between(seen.start, seen.end, closed="left"))
+        own = pl.col("hour").is_between(day.start, day.end, closed="left")
+        alone.append(flag_readings(near).filter(own))
+    assert_frame_equal(together, pl.concat(alone))
 
 
 @given(
@@ -255,7 +270,7 @@ def test_hour_of_another_day_is_another_group() -> None:
             id="values",
         ),
         pytest.param(
-            readings(16.0, 51.0, 15.0, -1.0, parameter="co"),
+            readings(16.0, 51.0, 2.0, -1.0, parameter="co"),
             [
                 (0, "gross_range", "suspect", 16.0, 15.0),
                 (1, "gross_range", "invalid", 51.0, 50.0),

@@ -113,7 +113,7 @@ def test_a_late_hour_flags_the_day_beside_it_again() -> None:
     files: dict[date, pl.DataFrame] = {}
     run(files, pulls, whole_day(first))
     run(files, pulls, whole_day(second))
-    assert files[second]["reasons"].to_list() == [["spike"], []]
+    assert files[second]["reasons"].to_list() == [["made_up"], []]
     pulls.append((first, [late]))
     run(files, pulls, whole_day(first))
     assert files[second]["reasons"].to_list() == [[], []]
@@ -157,11 +157,11 @@ def test_a_day_is_reached_where_its_context_holds_changed_hours(
     assert suite.affected_days(window) == expected
 
 
-def test_the_standard_suite_needs_the_day_alone() -> None:
+def test_the_standard_suite_needs_a_day_on_either_side() -> None:
     """Where this changes, every run reads and writes more: docs/decisions/0013."""
     day = whole_day(FIRST)
-    assert STANDARD.with_context(day) == day
-    assert STANDARD.affected_days(day) == []
+    assert STANDARD.with_context(day) == Window(day.start - DAY, day.end + DAY)
+    assert STANDARD.affected_days(day) == [FIRST - DAY, FIRST + DAY]
 
 
 def test_a_new_test_is_one_more_name_behind_the_others() -> None:
@@ -169,11 +169,11 @@ def test_a_new_test_is_one_more_name_behind_the_others() -> None:
     rows = [{"hour": MIDNIGHT + n * HOUR, "value_native": v} for n, v in enumerate(values)]
     frame = flagged([(FIRST, rows)], whole_day(FIRST))
     assert frame["flag"].to_list() == ["valid", "valid", "valid", "suspect", "valid"]
-    assert frame["reasons"].to_list() == [[], [], ["negative"], ["spike"], []]
+    assert frame["reasons"].to_list() == [[], [], ["negative"], ["made_up"], []]
     readings = fold_versions(versions(*rows)).with_columns(value="value_native")
     found = findings(readings, SUITE).select("hour", "test", "flag", "observed", "limit").rows()
     assert found == [
         (MIDNIGHT + 2 * HOUR, "negative", "valid", -1.0, 0.0),
-        (MIDNIGHT + 3 * HOUR, "spike", "suspect", 29.0, 10.0),
+        (MIDNIGHT + 3 * HOUR, "made_up", "suspect", 29.0, 10.0),
     ]
     assert flag_readings(readings)["flag"].unique().to_list() == ["valid"]

@@ -83,7 +83,7 @@ def test_hour_given_twice_is_found() -> None:
 
 
 def test_stamp_off_the_hour_is_found() -> None:
-    frame = good().with_columns(pl.col("hour") + pl.duration(minutes=30))
+    frame = good().with_columns(pl.col("hour") + pl.duration(minutes=20))
     assert broken(frame) == {"unique_hours": len(frame)}
 
 
