@@ -10,6 +10,7 @@ import polars as pl
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.partitions import ONE_RUN, daily_partitions, window_of, windows_around
 from aq_assets.plots import Line, lines_by_station
+from aq_assets.stations import known_stations
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -60,8 +61,8 @@ def build_daily_averages(
                 partition_mapping=windows_around(1, 1),
                 input_manager_key=FILES,
             ),
-            "stations": dg.AssetIn([config.name, "stations"], input_manager_key=TABLES),
         },
+        deps=[dg.AssetKey([config.name, "stations"])],
         description=(
             f"Daily averages of {title(config)} by the station's local date, with completeness, "
             "running 8-hour maxima, index and guideline comparison."
@@ -71,8 +72,8 @@ def build_daily_averages(
         context: dg.AssetExecutionContext,
         services: dg.ResourceParam[Services],
         hourly_readings: DayFiles,
-        stations: pl.DataFrame,
     ) -> FrameStream:
+        stations = known_stations(context, config, services)
         # One that an earlier version stored as the network said it must stop no average.
         zones = {
             station: day_zone(zone)

@@ -40,20 +40,62 @@ def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
     def stations(
         context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
     ) -> pl.DataFrame:
-        found = services.client(config.name).stations()
         previous = services.warehouse.rows(config.name, STATIONS)
-        if not found.stations and found.failures and previous.is_empty():
-            raise next(iter(found.failures.values()))
-        overrides = {key: value.model_dump() for key, value in config.overrides.items()}
-        frame, problems = station_rows(
-            config.name, _listed(config, found), overrides, previous, services.now()
-        )
-        context.add_output_metadata(_metadata(found, frame, problems))
-        for failure in found.failures.values():
-            context.log.warning(failure.message)
+        frame, metadata = _describe(context, config, services, previous)
+        context.add_output_metadata(metadata)
         return frame
 
     return stations
+
+
+def known_stations(
+    context: dg.AssetExecutionContext, config: NetworkConfig, services: Services
+) -> pl.DataFrame:
+    """The stations as they are stored; described and stored now where they never were.
+
+    So that a first backfill of what needs them waits for no one to materialize them. The UI shows
+    them as materialized by the run that asks.
+
+    Args:
+        context: Of the asset that needs them.
+        config: The network.
+        services: For its client, and for the warehouse.
+
+    Returns:
+        `STATIONS` rows.
+
+    Raises:
+        TransientFailure: There are none yet, and the network cannot be asked now.
+        PermanentFailure: There are none yet, and the network refuses.
+    """
+    stored = services.warehouse.rows(config.name, STATIONS)
+    if not stored.is_empty():
+        return stored
+    context.log.info("%s has no stations yet: they are described now.", title(config))
+    frame, metadata = _describe(context, config, services, stored)
+    services.warehouse.replace(config.name, STATIONS, frame)
+    key = dg.AssetKey([config.name, STATIONS.name])
+    context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+    return frame
+
+
+def _describe(
+    context: dg.AssetExecutionContext,
+    config: NetworkConfig,
+    services: Services,
+    previous: pl.DataFrame,
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The dimension as it is to be stored, and what to show beside it."""
+    found = services.client(config.name).stations()
+    if not found.stations and found.failures and previous.is_empty():
+        raise next(iter(found.failures.values()))
+    overrides = {key: value.model_dump() for key, value in config.overrides.items()}
+    frame, problems = station_rows(
+        config.name, _listed(config, found), overrides, previous, services.now()
+    )
+    for failure in found.failures.values():
+        context.log.warning(failure.message)
+    return frame, _metadata(found, frame, problems)
 
 
 def _metadata(found: StationList, frame: pl.DataFrame, problems: pl.DataFrame) -> dict[str, Any]:

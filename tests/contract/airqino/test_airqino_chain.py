@@ -349,3 +349,25 @@ def test_a_run_that_read_early_does_not_have_the_last_word(
     assert len(reads) == 2
     revised = chain.readings().filter(pl.col("revision") == 1)
     assert revised["value"].to_list() == [77.25]
+
+
+def test_a_first_backfill_of_averages_brings_the_stations_by_itself(chain: Chain) -> None:
+    """As from the UI on a fresh home: three assets are chosen, and the stations are not."""
+    chosen = [
+        dg.AssetKey(["airqino", name])
+        for name in ("raw_pulls", "hourly_readings", "daily_averages")
+    ]
+    job = build_defs(chain.services).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=chain.runner.instance, asset_selection=chosen, partition_key=DAY.isoformat()
+    )
+    assert result.success
+    rows = chain.services.warehouse.read("SELECT * FROM airqino.stations")
+    assert set(rows["station_id"]) == set(STATIONS)
+    # The UI shows them as materialized, by this run.
+    [event] = chain.runner.instance.fetch_materializations(
+        dg.AssetKey(["airqino", "stations"]), limit=5
+    ).records
+    assert event.event_log_entry.run_id == result.run_id
+    averages = chain.services.warehouse.read("SELECT * FROM airqino.daily_averages")
+    assert set(averages["timezone"]) == {"Africa/Abidjan"}
