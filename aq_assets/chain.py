@@ -11,6 +11,7 @@ from aq_assets.dimensions import build_dimension
 from aq_assets.forecast_models import build_forecast_models
 from aq_assets.forecast_scores import build_forecast_scores
 from aq_assets.forecasts import build_forecasts
+from aq_assets.gaps import build_gaps
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.raw_pulls import build_raw_pulls
@@ -41,6 +42,7 @@ def build_chain(
         build_forecast_models(config),
         build_forecasts(config),
         build_forecast_scores(config),
+        build_gaps(config),
     ]
     return dg.Definitions(
         assets=[stored_on_s3(asset) for asset in assets] if on_s3 else assets,

@@ -23,6 +23,7 @@ from aq_science.tables.core import Table, broken_rows
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
+from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.registry import WAREHOUSE_TABLES
 from aq_science.windows import HOUR, Window
@@ -35,7 +36,7 @@ _EXAMPLES = 20
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
-    tables = (HOURLY_READINGS, DAILY_AVERAGES, FORECASTS, FORECAST_SCORES)
+    tables = (HOURLY_READINGS, DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS)
     return [
         _station_check(config),
         _raw_pull_checks(config),

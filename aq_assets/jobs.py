@@ -51,10 +51,10 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             f"{name}_nightly",
-            selection(config, "stations", *network_dimensions(name), "forecast_scores"),
+            selection(config, "stations", *network_dimensions(name), "forecast_scores", "gaps"),
             description=(
-                "Describe the stations again and what else the network lists, and score the "
-                "forecasts issued on the run's days against what then came."
+                "Describe the stations again and what else the network lists, score the forecasts "
+                "issued on the run's days against what then came, and say why hours are missing."
             ),
         ),
     ]

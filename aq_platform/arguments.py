@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
@@ -16,13 +16,18 @@ def parse_days(start: str, end: str) -> tuple[date, date]:
     Raises:
         SettingsError: one is not written as YYYY-MM-DD, or there is no day between them.
     """
-    first, last = _day(start, "--start"), _day(end, "--end")
+    first, last = parse_day(start, "--start"), parse_day(end, "--end")
     if last < first:
         raise SettingsError(f"--end {last} lies before --start {first}.")
     return first, last
 
 
-def _day(text: str, option: str) -> date:
+def parse_day(text: str, option: str) -> date:
+    """The day that an option names.
+
+    Raises:
+        SettingsError: it is not written as YYYY-MM-DD.
+    """
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -44,6 +49,17 @@ def parse_time(text: str, option: str) -> datetime:
     return moment
 
 
+def parse_day_or_hour(text: str, option: str) -> date | datetime:
+    """The day that an option names, or the instant (UTC) where it has a time.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if len(text) <= len("2026-01-31"):
+        return parse_day(text, option)
+    return parse_time(text, option).astimezone(UTC)
+
+
 def choose_networks(services: Services, names: list[str] | None) -> list[NetworkConfig]:
     """The entries of the networks named, of all enabled ones without a name.
 
@@ -61,6 +77,18 @@ def choose_networks(services: Services, names: list[str] | None) -> list[Network
                 f"{', '.join(services.networks) or 'none'}."
             )
     return [services.networks[name] for name in names if name in services.networks]
+
+
+def choose_network(services: Services, name: str) -> NetworkConfig:
+    """The entry of one network.
+
+    Raises:
+        SettingsError: there is no enabled network of that name, or its entry is invalid.
+    """
+    chosen = choose_networks(services, [name])
+    if not chosen:
+        raise SettingsError(services.invalid_networks[name])
+    return chosen[0]
 
 
 def check_days(first: date, last: date, today: date, networks: Iterable[NetworkConfig]) -> None:

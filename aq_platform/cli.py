@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -200,6 +201,47 @@ def query(
         services = Services.from_environment()
         for line in run_query(services, sql, format.value, out, sys.stdout):
             err.print(legible(line), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def why(
+    network: Annotated[str, typer.Argument(help="Network")],
+    station: Annotated[str, typer.Argument(help="Station id")],
+    parameter: Annotated[str, typer.Argument(help="Parameter, such as pm25")],
+    date: Annotated[str, typer.Argument(help="Local day of the station, YYYY-MM-DD")],
+) -> None:
+    """Say why hours of a day have no valid value, or the day no mean."""
+    with readable_errors():
+        from aq_platform.arguments import choose_network, parse_day
+        from aq_platform.evidence import why as reasons
+        from aq_resources.services import Services
+
+        services = Services.from_environment()
+        config = choose_network(services, network)
+        _print_lines(reasons(services, config, station, parameter, parse_day(date, "DATE")))
+
+
+@app.command()
+def explain(
+    network: Annotated[str, typer.Argument(help="Network")],
+    station: Annotated[str, typer.Argument(help="Station id")],
+    parameter: Annotated[str, typer.Argument(help="Parameter, such as pm25")],
+    time: Annotated[str, typer.Argument(help="An hour in UTC (2026-01-31T05:00Z), or a local day")],
+) -> None:
+    """Lead from a reading or a daily average back to the bytes that it came from."""
+    with readable_errors():
+        from aq_platform.arguments import choose_network, parse_day_or_hour
+        from aq_platform.evidence import explain as path
+        from aq_resources.services import Services
+
+        services = Services.from_environment()
+        config = choose_network(services, network)
+        _print_lines(path(services, config, station, parameter, parse_day_or_hour(time, "TIME")))
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        out.print(legible(line), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -42,7 +42,7 @@ def hourly_readings(
     Returns:
         The readings in the order of `folded`; `hour` is the UTC beginning of the hour.
     """
-    flagged = flag_readings(_converted(folded, reference_c), suite)
+    flagged = flag_readings(in_canonical_units(folded, reference_c), suite)
     if within is not None:
         flagged = flagged.filter(pl.col("hour").is_between(within.start, within.end, closed="left"))
     units = pl.Series([p.unit for p in PARAMETERS.values()], dtype=UNIT)
@@ -65,7 +65,7 @@ def hourly_readings(
     )
 
 
-def _converted(folded: pl.DataFrame, reference_c: float) -> pl.DataFrame:
+def in_canonical_units(folded: pl.DataFrame, reference_c: float = EU_REFERENCE_C) -> pl.DataFrame:
     """With `value` in the parameter's canonical unit, null where the unit is not known."""
     pairs = folded.select("parameter", "unit_native", _PAIR).unique("pair")
     factors = pl.DataFrame(

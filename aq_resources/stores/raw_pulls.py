@@ -270,6 +270,24 @@ class RawPullStore:
             else:
                 return
 
+    def lines(self, folder: str) -> Iterator[tuple[str, int, str, RawAnswer]]:
+        """Every answer of a folder with the place of its bytes.
+
+        Args:
+            folder: Its name.
+
+        Yields:
+            Address of the file, number of the line (from 1), SHA-256 of the line in hexadecimal,
+            and the answer.
+
+        Raises:
+            DamagedPull: A file cannot be read whole.
+        """
+        for key in self.keys(folder):
+            for number, line in enumerate(self._lines(key), 1):
+                digest = hashlib.sha256(line).hexdigest()
+                yield self.store.uri(key), number, digest, self._decode(key, line)
+
     def tidy(self, ended_before: datetime, limit: int = 1000) -> Tidied:
         """Merge the many small files of folders whose days had ended by then, oldest first.
 

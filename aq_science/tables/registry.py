@@ -6,6 +6,7 @@ from aq_science.tables.countries import COUNTRIES
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
+from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
 from aq_science.tables.stations import STATIONS
@@ -16,7 +17,7 @@ DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
 WAREHOUSE_TABLES = {
     STATIONS.name: STATIONS,
     **DIMENSIONS,
-    **{table.name: table for table in (DAILY_AVERAGES, FORECASTS, FORECAST_SCORES)},
+    **{table.name: table for table in (DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS)},
 }
 
 # Views over files of the object store.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -14,9 +17,12 @@ import dagster as dg
 import msgspec
 import polars as pl
 import pytest
+import zstandard
 
 from aq_platform.definitions import build_defs
+from aq_platform.evidence import explain, why
 from aq_platform.runs import Runner, RunResult
+from aq_resources.failures import SettingsError
 from aq_resources.networks.airqino.parse import AirQinoRows
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
@@ -371,3 +377,99 @@ def test_a_first_backfill_of_averages_brings_the_stations_by_itself(chain: Chain
     assert event.event_log_entry.run_id == result.run_id
     averages = chain.services.warehouse.read("SELECT * FROM airqino.daily_averages")
     assert set(averages["timezone"]) == {"Africa/Abidjan"}
+
+
+class TestEvidence:
+    """What `aq why`, `aq explain` and the gaps say of a day with faults of every kind."""
+
+    @pytest.fixture
+    def faulty(self, chain: Chain, sandbox: RunningSandbox) -> Chain:
+        rows = [
+            {"timestamp": f"{DAY} {n:02}:00:00", "PM2.5": 20.0 + n % 7, "CO": 0.4 + 0.01 * n}
+            for n in range(24)
+            if n not in (3, 4)
+        ]
+        rows[8]["PM2.5"] = -999.0
+        rows[12]["PM2.5"] = 700.0
+        body = {"header": {"station_name": SICK}, "data": rows}
+        sandbox.set_answer(SICK, json.dumps(body))
+        chain.backfill()
+        return chain
+
+    def lines(self, chain: Chain, parameter: str = "pm25", day: date = DAY) -> list[str]:
+        config = chain.services.networks["airqino"]
+        return list(why(chain.services, config, SICK, parameter, day))
+
+    def test_every_hour_has_its_cause(self, faulty: Chain) -> None:
+        first, second, *hours = self.lines(faulty)
+        assert first.endswith("(Africa/Abidjan): 20 of 24 hours are valid.")
+        assert "The day is valid: it has 83% of its hours; 75% are needed" in second
+        assert [line.partition(": ")[2] for line in hours] == [
+            "AirQino answered, and had no value",
+            "AirQino answered, and had no value",
+            "rejected by sentinel, gross_range (it says -999 µg/m³)",
+            "rejected by gross_range, spike (it says 700 µg/m³)",
+        ]
+
+    def test_a_day_never_pulled_says_so(self, faulty: Chain) -> None:
+        first, second, *hours = self.lines(faulty, day=DAY - 9 * ONE_DAY)
+        assert "0 of 24 hours are valid" in first
+        assert f"aq backfill airqino --start {DAY - 9 * ONE_DAY}" in second
+        assert len(hours) == 24
+        assert all("no answer of AirQino" in line for line in hours)
+
+    def test_a_stranger_is_refused(self, faulty: Chain) -> None:
+        config = faulty.services.networks["airqino"]
+        with pytest.raises(SettingsError, match="no station '77'"):
+            list(why(faulty.services, config, "77", "pm25", DAY))
+        with pytest.raises(SettingsError, match="No parameter 'pm'"):
+            list(why(faulty.services, config, SICK, "pm", DAY))
+
+    def test_a_reading_leads_back_to_its_bytes(self, faulty: Chain) -> None:
+        config = faulty.services.networks["airqino"]
+        hour = midnight(DAY) + 10 * HOUR
+        lines = list(explain(faulty.services, config, SICK, "pm25", hour))
+        assert any("reading: -999 µg/m³, invalid (sentinel, gross_range" in one for one in lines)
+        assert any("test sentinel (invalid): saw -999, limit -999" in one for one in lines)
+        [raw] = [one for one in lines if "raw pull" in one]
+        uri, number, digest = re.search(r"raw pull: (\S+), line (\d+), sha256 (\w+)", raw).groups()  # type: ignore[union-attr]
+        data = zstandard.ZstdDecompressor().decompress(
+            Path(uri.removeprefix("file://")).read_bytes(), max_output_size=10**8
+        )
+        line = data.splitlines()[int(number) - 1]
+        assert hashlib.sha256(line).hexdigest() == digest
+        assert b"-999" in line
+
+    def test_an_average_leads_to_its_hours(self, faulty: Chain) -> None:
+        config = faulty.services.networks["airqino"]
+        first, *hours, _ = explain(faulty.services, config, SICK, "pm25", DAY)
+        assert "of 20 valid hours, rule 75_percent_of_hours_civil_day" in first
+        assert len(hours) == 22
+        assert sum("invalid" in one or "suspect" in one for one in hours) == 2
+
+    def test_gaps_add_up(self, faulty: Chain) -> None:
+        key = dg.AssetKey(["airqino", "gaps"])
+        job = build_defs(faulty.services).resolve_implicit_global_asset_job_def()
+        for _ in range(2):
+            result = job.execute_in_process(
+                instance=faulty.runner.instance,
+                asset_selection=[key],
+                partition_key=DAY.isoformat(),
+            )
+            assert result.success
+        rows = faulty.services.warehouse.read(
+            f"SELECT cause, hours, hour(first_hour) AS at, tests FROM airqino.gaps "
+            f"WHERE station_id = '{SICK}' AND parameter = 'pm25' ORDER BY first_hour"
+        )
+        assert rows.select("cause", "hours", "at").rows() == [
+            ("source_silent", 2, 3),
+            ("rejected", 1, 10),
+            ("rejected", 1, 14),
+        ]
+        whole = faulty.services.warehouse.read(
+            "SELECT g.station_id, g.parameter, g.missing + coalesce(d.hours_valid, 0) AS total "
+            "FROM (SELECT station_id, parameter, sum(hours) AS missing FROM airqino.gaps "
+            "GROUP BY ALL) g LEFT JOIN airqino.daily_averages d "
+            f"ON d.station_id = g.station_id AND d.parameter = g.parameter AND d.date = '{DAY}'"
+        )
+        assert set(whole["total"]) == {24}
