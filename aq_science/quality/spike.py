@@ -6,7 +6,7 @@ import polars as pl
 
 from aq_science.quality.core import Criterion
 
-_VALUE, _BEFORE, _AFTER = pl.col("value"), pl.col("before"), pl.col("after")
+_BEFORE, _AFTER = pl.col("before"), pl.col("after")
 
 
 def spike(times: float, beyond: pl.Expr) -> Criterion:
@@ -24,7 +24,8 @@ def spike(times: float, beyond: pl.Expr) -> Criterion:
     """
     beside = pl.max_horizontal(_BEFORE, _AFTER, pl.lit(0.0))
     limit = pl.when(_BEFORE.is_not_null() & _AFTER.is_not_null()).then(times * beside + beyond)
-    return Criterion(limit < _VALUE, _VALUE, limit)
+    value = pl.col("value")
+    return Criterion(value > limit, value, limit)
 
 
 def alone_above(high: pl.Expr, share: float) -> Criterion:
@@ -39,4 +40,5 @@ def alone_above(high: pl.Expr, share: float) -> Criterion:
     [False, True, True]
     """
     beside = pl.max_horizontal(_BEFORE, _AFTER, pl.lit(0.0))
-    return Criterion((high < _VALUE) & (beside < share * _VALUE), _VALUE, high)
+    value = pl.col("value")
+    return Criterion((value > high) & (beside < share * value), value, high)

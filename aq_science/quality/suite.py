@@ -113,9 +113,10 @@ STANDARD = Suite(
         QualityTest(
             "implausibly_small",
             {
-                "suspect": implausibly_small(
-                    {p.name: p.least_maximum for p in PARAMETERS.values() if p.least_maximum},
-                    SIZE_HOURS,
+                "suspect": partial(
+                    implausibly_small,
+                    least={p.name: p.least_maximum for p in PARAMETERS.values() if p.least_maximum},
+                    hours=SIZE_HOURS,
                 )
             },
         ),
