@@ -15,9 +15,10 @@ from aq_assets.gaps import build_gaps
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.raw_pulls import build_raw_pulls
+from aq_assets.station_places import build_station_places
 from aq_assets.stations import build_stations
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks import network_dimensions
+from aq_resources.networks import network_dimensions, network_has_places
 
 
 def build_chain(
@@ -37,6 +38,7 @@ def build_chain(
         build_stations(config),
         *(build_dimension(config, name) for name in network_dimensions(config.name)),
         build_raw_pulls(config),
+        *([build_station_places(config)] if network_has_places(config.name) else []),
         build_hourly_readings(config),
         build_daily_averages(config, daily_condition),
         build_forecast_models(config),

@@ -14,11 +14,14 @@ from aq_assets.stations import known_stations
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks import network_has_places
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
+from aq_science.places import zones_elsewhere
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.station_places import STATION_PLACES
 from aq_science.windows import Window
 
 Condition = dg.AutomationCondition[dg.AssetKey]
@@ -62,7 +65,7 @@ def build_daily_averages(
                 input_manager_key=FILES,
             ),
         },
-        deps=[dg.AssetKey([config.name, "stations"])],
+        deps=[dg.AssetDep(dg.AssetKey([config.name, "stations"])), *_places(config)],
         description=(
             f"Daily averages of {title(config)} by the station's local date, with completeness, "
             "running 8-hour maxima, index and guideline comparison."
@@ -82,12 +85,18 @@ def build_daily_averages(
         settings = services.settings
 
         def average(days: Window) -> pl.DataFrame:
+            elsewhere = None
+            if network_has_places(config.name):
+                bounds = STATION_PLACES.bounds(days)
+                places = services.warehouse.rows(config.name, STATION_PLACES, bounds)
+                elsewhere = zones_elsewhere(places, zones)
             return daily_averages(
                 hourly_readings.scan(_reach(days)).select(_READ).collect(),
                 zones,
                 (days.dates[0], days.dates[-1]),
                 day=settings.daily_day,
                 reference_c=settings.gas_reference_celsius,
+                elsewhere=elsewhere,
             )
 
         # A backfill also asks for the days beside it, and automation for today at midnight: a day's
@@ -97,6 +106,13 @@ def build_daily_averages(
         return chunked(context, services.chunk, average, tally, day_details)
 
     return daily
+
+
+def _places(config: NetworkConfig) -> list[dg.AssetDep]:
+    if not network_has_places(config.name):
+        return []
+    key = dg.AssetKey([config.name, STATION_PLACES.name])
+    return [dg.AssetDep(key, partition_mapping=windows_around(0, 0))]
 
 
 def _reach(days: Window) -> Window:

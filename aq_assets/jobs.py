@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks import network_dimensions
+from aq_resources.networks import network_dimensions, network_has_places
 
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
@@ -18,20 +18,21 @@ def selection(config: NetworkConfig, *names: str) -> dg.AssetSelection:
 def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
     """One job for each step that runs by itself: they differ in partitions or in when they run."""
     name = config.name
+    places = ("station_places",) if network_has_places(name) else ()
     return [
         dg.define_asset_job(
             f"{name}_refresh",
-            selection(config, *READINGS),
+            selection(config, *READINGS, *places),
             description="Pull, clean and average the run's UTC days, stations first.",
         ),
         dg.define_asset_job(
             f"{name}_pull",
-            selection(config, "stations", "raw_pulls", "hourly_readings"),
+            selection(config, "stations", "raw_pulls", "hourly_readings", *places),
             description="Pull and clean the run's UTC days, stations first.",
         ),
         dg.define_asset_job(
             f"{name}_readings",
-            selection(config, "raw_pulls", "hourly_readings"),
+            selection(config, "raw_pulls", "hourly_readings", *places),
             description="Pull and clean the run's UTC days.",
         ),
         dg.define_asset_job(

@@ -226,6 +226,22 @@ class DimensionClient(Protocol):
 
 
 @runtime_checkable
+class PlacedClient(Protocol):
+    """A client whose package says `PLACES = True`: its records say where they were measured."""
+
+    def places(self, answers: Iterable[RawAnswer]) -> pl.DataFrame:
+        """Read the places.
+
+        Args:
+            answers: Stored answers.
+
+        Returns:
+            `PLACE_SCHEMA` (`aq_science.places`), a row a record; none for answers that cannot be
+            read, which `parse` counts.
+        """
+
+
+@runtime_checkable
 class SensorSelectingClient(Protocol):
     """A client whose stations may have several sensors for a parameter."""
 

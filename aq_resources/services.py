@@ -13,7 +13,12 @@ from aq_resources.folders import refuse_unusable
 from aq_resources.io_managers import ObjectStoreIOManager
 from aq_resources.network_client import NetworkClient
 from aq_resources.network_settings import NetworkConfig, networks_path, read_networks
-from aq_resources.networks import create_client, known_networks, network_dimensions
+from aq_resources.networks import (
+    create_client,
+    known_networks,
+    network_dimensions,
+    network_has_places,
+)
 from aq_resources.settings import Settings
 from aq_resources.stores.object_store import ObjectStore, open_object_store
 from aq_resources.warehouse.location import WarehouseLocation
@@ -21,7 +26,8 @@ from aq_resources.warehouse.warehouse import Warehouse
 from aq_science.tables.core import Table
 from aq_science.tables.forecast_models import FORECAST_MODELS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
-from aq_science.tables.registry import DIMENSIONS, WAREHOUSE_TABLES
+from aq_science.tables.registry import SOME_HAVE, WAREHOUSE_TABLES
+from aq_science.tables.station_places import STATION_PLACES
 
 
 @dataclass
@@ -115,5 +121,8 @@ class Services:
 
 def warehouse_tables(network: str) -> tuple[Table, ...]:
     """The warehouse's tables of a network, with those that its client lists beside the stations."""
-    not_listed = DIMENSIONS.keys() - set(network_dimensions(network))
+    own = set(network_dimensions(network))
+    if network_has_places(network):
+        own.add(STATION_PLACES.name)
+    not_listed = SOME_HAVE.keys() - own
     return tuple(table for table in WAREHOUSE_TABLES.values() if table.name not in not_listed)

@@ -116,6 +116,7 @@ def daily_averages(
     *,
     day: Day = "civil",
     reference_c: float = EU_REFERENCE_C,
+    elsewhere: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Daily averages of local days, of each station and parameter with any present hour.
 
@@ -127,12 +128,16 @@ def daily_averages(
         dates: first and last local day, both included.
         day: whether a day follows civil time, with daylight saving, or standard time.
         reference_c: temperature (°C) at which gases are converted, for the index.
+        elsewhere: `station_id`, `date` and `timezone` of days on which a station was in another
+            zone than that of `zones`.
 
     Returns:
         `DAILY_AVERAGES` rows. `mean`, `minimum` and `maximum` are over hours flagged `valid`, even
         where the day is not `valid`; the index and the guideline comparison are for valid days
         only.
     """
+    if elsewhere is not None and not elsewhere.is_empty():
+        return _moved(hourly, zones, dates, elsewhere, day, reference_c)
     frames = [
         _one_zone(part, network, zone, dates, day)
         for network, zone, part in _by_zone(hourly, zones)
@@ -143,6 +148,27 @@ def daily_averages(
     if len(frames) == 1:
         return days
     return days.sort("network", "station_id", "parameter", "date")
+
+
+def _moved(
+    hourly: pl.DataFrame,
+    zones: dict[str, str],
+    dates: tuple[date, date],
+    elsewhere: pl.DataFrame,
+    day: Day,
+    reference_c: float,
+) -> pl.DataFrame:
+    """As `daily_averages`: each day by the zone that its station was in."""
+    days = [daily_averages(hourly, zones, dates, day=day, reference_c=reference_c)]
+    on = ["station_id", "date"]
+    there = elsewhere.with_columns(pl.col("station_id").cast(pl.Categorical()))
+    days[0] = days[0].join(there, on=on, how="anti")
+    for (zone,), part in there.partition_by("timezone", as_dict=True).items():
+        own = hourly.filter(pl.col("station_id").is_in(part["station_id"].unique().implode()))
+        names = dict.fromkeys(part["station_id"].cast(pl.String).to_list(), str(zone))
+        rows = daily_averages(own, names, dates, day=day, reference_c=reference_c)
+        days.append(rows.join(part, on=on, how="semi"))
+    return pl.concat(days).sort("network", "station_id", "parameter", "date")
 
 
 def _by_zone(

@@ -2,7 +2,8 @@
 
 A package here named `<network>` offers `create(config, settings, now)`, which returns a
 `NetworkClient`, `NetworkSettings`, its settings class, `TITLE` and `ATTRIBUTION`, and where there
-are tables beside the stations `DIMENSIONS`. Nothing else lists the networks. All have the same
+are tables beside the stations `DIMENSIONS`, and where its records say where they were measured
+`PLACES`. Nothing else lists the networks. All have the same
 modules: `settings`, `client` (what is asked for), `bodies` (what answers say) and `parse` (from
 answers to versions), beside those that a network needs for itself.
 """
@@ -66,6 +67,11 @@ def network_dimensions(network: str) -> tuple[str, ...]:
     """Tables beside the stations that the network's client lists by `dimension`."""
     found: tuple[str, ...] = getattr(_module(network), "DIMENSIONS", ())
     return found
+
+
+def network_has_places(network: str) -> bool:
+    """Whether the network's records say where they were measured (`PlacedClient`)."""
+    return bool(getattr(_module(network), "PLACES", False))
 
 
 def _module(network: str):  # type: ignore[no-untyped-def]

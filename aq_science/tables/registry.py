@@ -9,14 +9,17 @@ from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
+from aq_science.tables.station_places import STATION_PLACES
 from aq_science.tables.stations import STATIONS
 
 # What some networks list beside their stations.
 DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
+# Tables that some networks have alone.
+SOME_HAVE = {**DIMENSIONS, STATION_PLACES.name: STATION_PLACES}
 
 WAREHOUSE_TABLES = {
     STATIONS.name: STATIONS,
-    **DIMENSIONS,
+    **SOME_HAVE,
     **{table.name: table for table in (DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS)},
 }
 

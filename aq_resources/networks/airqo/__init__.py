@@ -21,7 +21,10 @@ from aq_resources.networks.airqo.client import AirQoClient
 from aq_resources.networks.airqo.settings import ATTRIBUTION, TITLE, NetworkSettings
 from aq_resources.settings import Settings
 
-__all__ = ["ATTRIBUTION", "TITLE", "AirQoClient", "NetworkSettings", "create"]
+__all__ = ["ATTRIBUTION", "PLACES", "TITLE", "AirQoClient", "NetworkSettings", "create"]
+
+# A device moves from site to site, and its records name the site.
+PLACES = True
 
 
 def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime]) -> AirQoClient:

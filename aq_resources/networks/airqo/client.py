@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import polars as pl
+
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.http.client import HttpClient, concurrently
 from aq_resources.network_client import Failure, Parsed, Pull, StationList
@@ -18,6 +20,7 @@ from aq_resources.networks.airqo.download import download, download_sources
 from aq_resources.networks.airqo.measurements import measurements
 from aq_resources.networks.airqo.members import Entry, Members, describe, find_members, listed
 from aq_resources.networks.airqo.parse import AirQoRows
+from aq_resources.networks.airqo.places import read_places
 from aq_resources.networks.airqo.settings import TITLE, NetworkSettings
 from aq_resources.settings import Settings
 from aq_resources.stores.raw_pulls import RawAnswer
@@ -137,6 +140,10 @@ class AirQoClient:
     def parse(self, answers: Iterable[RawAnswer]) -> Parsed:
         """Versions of every complete hour within the window each answer was asked for."""
         return parse_in_batches(answers, AirQoRows, source_of)
+
+    def places(self, answers: Iterable[RawAnswer]) -> pl.DataFrame:
+        """Where the records were measured (see `PlacedClient`)."""
+        return read_places(answers)
 
     def close(self) -> None:
         """Give connections back."""

@@ -28,7 +28,9 @@ from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.versions import VERSION_SCHEMA
 
 # A whole second in UTC.
-_STAMP = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$"
+STAMP = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$"
+# As it is read, without its T and zone.
+SECONDS = "%Y-%m-%d %H:%M:%S"
 # Where exactly 0.0 stands for no reading.
 _ZERO_IS_ABSENT = frozenset({"temperature", "humidity"})
 
@@ -116,9 +118,7 @@ class AirQoRows:
                 **dict.fromkeys(FIELDS, pl.Float64()),
             },
         ).with_columns(
-            hour=instant(
-                pl.col("stamp").str.extract(_STAMP).str.replace("T", " "), "%Y-%m-%d %H:%M:%S"
-            )
+            hour=instant(pl.col("stamp").str.extract(STAMP).str.replace("T", " "), SECONDS)
         )
 
     def _settle_twins(self, long: pl.DataFrame) -> pl.DataFrame:

@@ -501,3 +501,34 @@ def test_any_json_is_parsed_or_counted(body: object, path: str, status: int) -> 
         client.close()
     assert parsed.versions.schema == VERSION_SCHEMA
     assert all(math.isfinite(value) for value in parsed.versions["value_native"])
+
+
+class TestPlaces:
+    def site(self, name: str, **more: Any) -> dict[str, Any]:
+        return {"siteDetails": {"name": name, **more}}
+
+    def test_both_interfaces_say_where_a_record_was_measured(self, client: AirQoClient) -> None:
+        kampala = self.site(
+            "Kampala", country="Uganda", approximate_latitude=0.35, approximate_longitude=32.58
+        )
+        nairobi = {"site_name": "Nairobi", "latitude": -1.29, "longitude": 36.82}
+        found = client.places(
+            [
+                answer(v2(measurement(**kampala))),
+                answer({"data": [row("2025-06-10 06:00:00Z", **nairobi)]}, path=DOWNLOAD),
+            ]
+        )
+        columns = ("station_id", "name", "latitude", "longitude", "country")
+        assert found.sort("hour").select(columns).rows() == [
+            ("aq_1", "Kampala", 0.35, 32.58, "UG"),
+            ("aq_1", "Nairobi", -1.29, 36.82, None),
+        ]
+
+    def test_zero_zero_is_no_position(self, client: AirQoClient) -> None:
+        record = row(site_name="Nairobi", latitude=0.0, longitude=0.0)
+        [found] = client.places([answer({"data": [record]}, path=DOWNLOAD)]).to_dicts()
+        assert (found["name"], found["latitude"], found["longitude"]) == ("Nairobi", None, None)
+
+    @pytest.mark.parametrize("body", ["<html>", "[]", {"measurements": [5, {}]}, {"data": None}])
+    def test_what_cannot_be_read_says_nothing(self, client: AirQoClient, body: object) -> None:
+        assert client.places([answer(body)]).is_empty()
