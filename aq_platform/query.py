@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import duckdb
 import msgspec
+import polars as pl
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -21,7 +22,7 @@ from aq_resources.networks import network_attribution
 from aq_resources.services import Services
 from aq_resources.warehouse.ddl import UNION_SCHEMA
 from aq_resources.warehouse.errors import damaged_catalog
-from aq_resources.warehouse.reading import check_select, confine
+from aq_resources.warehouse.reading import check_select, confine, whole_read
 
 # Rows of a table on the screen: a person reads no more, and rich lays out 500 a second.
 SHOWN_ROWS = 200
@@ -58,22 +59,22 @@ def run_query(
             own explanation.
     """
     connection = services.warehouse.connect_read_only()
+    location = services.warehouse.location
     folders: list[str] = []
     try:
         folders = confine(connection, [services.object_store.uri("")])
         check_select(connection, sql)
         if form == "table":
-            return _print_table(connection.sql(sql), console, shown_rows)
+            frame = whole_read(location, lambda: connection.sql(sql).limit(shown_rows + 1).pl())
+            return _print_table(frame, console, shown_rows)
         stations = _stations(connection)
-        cursor = connection.execute(sql)
-        names = _distinct_names([column[0] for column in cursor.description or ()])
-        rows = cursor.fetchall()
+        names, rows = whole_read(location, lambda: _fetched(connection, sql))
     except duckdb.PermissionException as error:
         raise PermanentFailure(
             f"The query failed: {error}\naq query reads the lake alone: {', '.join(folders)}"
         ) from error
     except duckdb.Error as error:
-        damage = damaged_catalog(services.warehouse.location, str(error))
+        damage = damaged_catalog(location, str(error))
         raise damage or PermanentFailure(f"The query failed: {error}") from error
     finally:
         connection.close()
@@ -81,6 +82,12 @@ def run_query(
     # A file has every value as it is; on a terminal none does anything but stand there.
     stream.write(legible(text) if stream.isatty() else text)
     return [f"Attribution: {one}" for one in _attributions(stations, sql, names, rows)]
+
+
+def _fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[Any]]:
+    cursor = connection.execute(sql)
+    names = _distinct_names([column[0] for column in cursor.description or ()])
+    return names, cursor.fetchall()
 
 
 def _json(names: list[str], rows: list[Any]) -> str:
@@ -97,9 +104,8 @@ def _csv(names: list[str], rows: list[Any]) -> str:
     return text.getvalue()
 
 
-def _print_table(relation: duckdb.DuckDBPyRelation, console: Console, shown_rows: int) -> list[str]:
-    """Print the first rows; whether there are more is known without all of them."""
-    frame = relation.limit(shown_rows + 1).pl()
+def _print_table(frame: pl.DataFrame, console: Console, shown_rows: int) -> list[str]:
+    """Print the first rows; one more than these tells that there are more."""
     _print_whole(rich_table(frame.head(shown_rows)), console)
     if frame.height <= shown_rows:
         return []

@@ -8,13 +8,17 @@ SQL: so the statement is looked at as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import duckdb
+import tenacity
 
-from aq_resources.failures import PermanentFailure
+from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.warehouse.ddl import LAKE, quoted
+from aq_resources.warehouse.location import WarehouseLocation
+
+Result = TypeVar("Result")
 
 # Table functions that read what the settings let them, or make rows of nothing. Known ones alone:
 # a new version of DuckDB or of an extension may bring another that writes.
@@ -30,6 +34,46 @@ _NAMES = """
     current_snapshot snapshots table_changes table_deletions table_info table_insertions
 """
 _ALLOWED = frozenset(_NAMES.split())
+
+# What DuckDB raises where a file on S3 is replaced while it is read part by part: the parts do not
+# go together. Its message then quotes bytes of the file, which are no text.
+_TORN = (
+    UnicodeDecodeError,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.SerializationException,
+)
+_TRIES = 6
+
+
+def whole_read(location: WarehouseLocation, read: Callable[[], Result]) -> Result:
+    """Read again where a file on S3 was replaced meanwhile.
+
+    Args:
+        location: Of the warehouse: files on a disk are opened whole, and read once.
+        read: Reads; is called anew for each try.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        duckdb.Error: It fails every time.
+        TransientFailure: It fails every time, and its message is none.
+    """
+    if not location.uses_s3:
+        return read()
+    tries = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_TRIES),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
+        retry=tenacity.retry_if_exception_type(_TORN),
+        reraise=True,
+    )
+    try:
+        return tries(read)
+    except UnicodeDecodeError as error:
+        raise TransientFailure(
+            "Files on S3 were replaced while they were read, several times in a row. Try again."
+        ) from error
 
 
 def confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[str]) -> list[str]:

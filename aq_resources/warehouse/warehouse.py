@@ -42,6 +42,7 @@ from aq_resources.warehouse.errors import (
     translate_errors,
 )
 from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.reading import whole_read
 from aq_resources.warehouse.verification import (
     DamagedFile,
     flush_new_files,
@@ -185,17 +186,22 @@ class Warehouse:
 
     def read(self, query: str, parameters: list[Any] | None = None) -> pl.DataFrame:
         """Rows of a query through the writer's own connection (sees its latest commit)."""
-        with self._thread_lock:
+
+        def once() -> pl.DataFrame:
             cursor = self._open().cursor()
             try:
                 cursor.execute(f"USE {LAKE}")
                 return cursor.execute(query, parameters or []).pl()
+            finally:
+                cursor.close()
+
+        with self._thread_lock:
+            try:
+                return whole_read(self.location, once)
             except duckdb.Error as error:
                 if damage := damaged_catalog(self.location, str(error)):
                     raise damage from error
                 raise
-            finally:
-                cursor.close()
 
     def rows(
         self,
