@@ -51,11 +51,13 @@ def common(
 
 
 class Format(enum.StrEnum):
-    """How `aq query` prints."""
+    """How `aq query` prints, or what it writes."""
 
     table = "table"
     csv = "csv"
     json = "json"
+    parquet = "parquet"
+    arrow = "arrow"
 
 
 @app.command()
@@ -185,22 +187,64 @@ def refresh(networks: Networks = None) -> None:
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL over the schemas air_quality and <network>")],
+    sql: Annotated[
+        str | None, typer.Argument(help="SQL over the schemas air_quality and <network>")
+    ] = None,
     *,
-    format: Annotated[Format, typer.Option(help="How to print the result")] = Format.table,  # noqa: A002
+    file: Annotated[
+        Path | None, typer.Option(help="Take the SQL from a file", exists=True, dir_okay=False)
+    ] = None,
+    format: Annotated[Format, typer.Option(help="Form of the result")] = Format.table,  # noqa: A002
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write CSV, JSON, Parquet or Arrow to a file", dir_okay=False),
+    ] = None,
 ) -> None:
     """Run read-only SQL over the warehouse; standard output carries the result alone.
 
-    A table shows the first rows. CSV and JSON have all, and leave the platform: standard error
-    gives the attribution they need.
+    A table shows the first rows. Every other form has all, and leaves the platform: standard error
+    gives the attribution it needs, and Parquet carries it.
     """
-    from aq_platform.query import run_query
+    from aq_platform.query import run_query, write_query
     from aq_resources.services import Services
 
     with readable_errors():
+        if (sql is None) == (file is None):
+            raise SettingsError("aq query needs its SQL: as the argument, or by --file.")
+        if output is not None and format is Format.table:
+            raise SettingsError("--output needs --format csv, json, parquet or arrow.")
+        if output is None and format in (Format.parquet, Format.arrow):
+            raise SettingsError(f"--format {format.value} needs --output FILE.")
+        text = sql if file is None else file.read_text("utf-8")
         services = Services.from_environment()
-        for line in run_query(services, sql, format.value, out, sys.stdout):
+        if output is None:
+            lines = run_query(services, text or "", format.value, out, sys.stdout)
+        else:
+            lines = write_query(services, text or "", format.value, output)
+        for line in lines:
             err.print(legible(line), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(networks: Networks = None) -> None:
+    """Write daily averages as Parquet to the object store, a file a network and year."""
+    with readable_errors():
+        from aq_platform.arguments import choose_networks
+        from aq_platform.export import export_daily_averages
+        from aq_resources.services import Services
+
+        services = Services.from_environment()
+        _print_lines(export_daily_averages(services, choose_networks(services, networks)))
+
+
+@app.command()
+def connect() -> None:
+    """Print the SQL with which another DuckDB opens the warehouse, read-only."""
+    with readable_errors():
+        from aq_platform.connecting import connection_sql
+        from aq_resources.services import Services
+
+        _print_lines(connection_sql(Services.from_environment()))
 
 
 @app.command()

@@ -1,11 +1,15 @@
-"""Read-only SQL over the warehouse, printed as a table, CSV or JSON."""
+"""Read-only SQL over the warehouse, printed as a table, CSV or JSON, or written to a file."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
+from pathlib import Path
 from typing import Any, TextIO
 
 import duckdb
@@ -17,6 +21,7 @@ from rich.table import Table
 
 from aq_platform.console import legible
 from aq_platform.tables import rich_table
+from aq_resources.attribution import ATTRIBUTION
 from aq_resources.failures import PermanentFailure
 from aq_resources.networks import network_attribution
 from aq_resources.services import Services
@@ -58,30 +63,80 @@ def run_query(
         PermanentFailure: The query is not one SELECT over the lake, or DuckDB refuses it; has its
             own explanation.
     """
-    connection = services.warehouse.connect_read_only()
-    location = services.warehouse.location
-    folders: list[str] = []
-    try:
-        folders = confine(connection, [services.object_store.uri("")])
-        check_select(connection, sql)
+    with _reading(services, sql) as connection:
+        location = services.warehouse.location
         if form == "table":
             frame = whole_read(location, lambda: connection.sql(sql).limit(shown_rows + 1).pl())
             return _print_table(frame, console, shown_rows)
         stations = _stations(connection)
         names, rows = whole_read(location, lambda: _fetched(connection, sql))
+    text = _json(names, rows) if form == "json" else _csv(names, rows)
+    # A file has every value as it is; on a terminal none does anything but stand there.
+    stream.write(legible(text) if stream.isatty() else text)
+    return [f"Attribution: {one}" for one in _attributions(stations, sql, names, rows)]
+
+
+def write_query(services: Services, sql: str, form: str, path: Path) -> list[str]:
+    """Write the result of a query to a file, whole or not at all.
+
+    Args:
+        services: The warehouse, and the networks' attributions.
+        sql: One statement, read-only.
+        form: `csv`, `json`, `parquet` (its metadata carry the attribution) or `arrow` (an IPC
+            file).
+        path: The file, which is replaced.
+
+    Returns:
+        As `run_query`.
+
+    Raises:
+        PermanentFailure: As `run_query`; or the file cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        if form in ("csv", "json"):
+            with partial.open("w", encoding="utf-8", newline="") as stream:
+                lines = run_query(services, sql, form, Console(), stream)
+        else:
+            lines = _write_columns(services, sql, form, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise PermanentFailure(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return lines
+
+
+def _write_columns(services: Services, sql: str, form: str, path: Path) -> list[str]:
+    with _reading(services, sql) as connection:
+        stations = _stations(connection)
+        frame = whole_read(services.warehouse.location, lambda: connection.sql(sql).pl())
+    credits_due = _attributions(stations, sql, frame.columns, frame.rows())
+    if form == "arrow":
+        frame.write_ipc(path)
+    else:
+        frame.write_parquet(path, metadata={ATTRIBUTION: json.dumps(credits_due)})
+    return [f"Attribution: {one}" for one in credits_due]
+
+
+@contextmanager
+def _reading(services: Services, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A confined connection for one SELECT, with errors that say what was wrong."""
+    connection = services.warehouse.connect_read_only()
+    folders: list[str] = []
+    try:
+        folders = confine(connection, [services.object_store.uri("")])
+        check_select(connection, sql)
+        yield connection
     except duckdb.PermissionException as error:
         raise PermanentFailure(
             f"The query failed: {error}\naq query reads the lake alone: {', '.join(folders)}"
         ) from error
     except duckdb.Error as error:
-        damage = damaged_catalog(location, str(error))
+        damage = damaged_catalog(services.warehouse.location, str(error))
         raise damage or PermanentFailure(f"The query failed: {error}") from error
     finally:
         connection.close()
-    text = _json(names, rows) if form == "json" else _csv(names, rows)
-    # A file has every value as it is; on a terminal none does anything but stand there.
-    stream.write(legible(text) if stream.isatty() else text)
-    return [f"Attribution: {one}" for one in _attributions(stations, sql, names, rows)]
 
 
 def _fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[Any]]:

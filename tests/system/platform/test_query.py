@@ -7,15 +7,20 @@ import io
 import json
 import math
 import re
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
 from rich.console import Console
 
 from aq_platform.query import SHOWN_ROWS, _attributions, run_query
 from aq_resources.networks.airqino import ATTRIBUTION as AIRQINO
 from aq_resources.services import Services
+from aq_resources.warehouse.connection import extension_path
 from aq_resources.warehouse.warehouse import Warehouse
 from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS, Invoke, Loaded
@@ -277,3 +282,99 @@ def test_whom_a_result_names(
     sql: str, names: list[str], rows: list[tuple[str, ...]], named: list[str]
 ) -> None:
     assert _attributions(KNOWN, sql, names, rows) == named
+
+
+class TestFiles:
+    SQL = DAYS + "WHERE parameter = 'pm25' ORDER BY station_id, date"
+
+    @pytest.mark.parametrize("form", ["parquet", "arrow", "csv", "json"])
+    def test_every_form_has_the_same_rows(
+        self, loaded: Loaded, invoke: Invoke, tmp_path: Path, form: str
+    ) -> None:
+        path = tmp_path / f"rows.{form}"
+        arguments = ("--format", form, "--output", str(path))
+        result = invoke(loaded.installation, "query", self.SQL, *arguments)
+        assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+        assert result.stderr == f"Attribution: {AIRQINO}\n"
+        readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+            "parquet": pl.read_parquet,
+            "arrow": pl.read_ipc,
+            "csv": lambda source: pl.read_csv(source, try_parse_dates=True),
+            "json": lambda source: pl.read_json(source).with_columns(pl.col("date").str.to_date()),
+        }
+        rows = readers[form](path)
+        assert len(rows) == 3 * len(STATIONS)
+        assert rows.columns == ["station_id", "date", "hours_present", "mean"]
+        assert rows["date"].dtype == pl.Date()
+        if form == "parquet":
+            assert json.loads(pl.read_parquet_metadata(path)["attribution"]) == [AIRQINO]
+
+    def test_sql_comes_from_a_file_as_well(
+        self, loaded: Loaded, invoke: Invoke, tmp_path: Path
+    ) -> None:
+        (tmp_path / "days.sql").write_text(f"-- Days\n{self.SQL}", "utf-8")
+        result = invoke(
+            loaded.installation, "query", "--file", str(tmp_path / "days.sql"), "--format", "csv"
+        )
+        assert result.exit_code == 0, result.stderr
+        assert len(result.stdout.splitlines()) == 1 + 3 * len(STATIONS)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "needs its SQL"),
+            (("SELECT 1", "--format", "parquet"), "needs --output FILE"),
+            (("SELECT 1", "--output", "x"), "--output needs --format"),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(
+        self, loaded: Loaded, invoke: Invoke, arguments: tuple[str, ...], said: str
+    ) -> None:
+        result = invoke(loaded.installation, "query", *arguments)
+        assert result.exit_code == 1
+        assert said in result.stderr
+
+    def test_a_query_that_fails_leaves_the_file_as_it_was(
+        self, loaded: Loaded, invoke: Invoke, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "rows.csv"
+        path.write_text("before")
+        arguments = ("--format", "csv", "--output", str(path))
+        result = invoke(loaded.installation, "query", "SELECT nothing", *arguments)
+        assert result.exit_code == 1
+        assert path.read_text() == "before"
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_export_is_read_by_any_engine_without_the_lake(loaded: Loaded, invoke: Invoke) -> None:
+    for _ in range(2):
+        result = invoke(loaded.installation, "export")
+        assert result.exit_code == 0, result.stderr
+    paths = [Path(line.removeprefix("file://")) for line in result.stdout.splitlines()]
+    assert all("network=airqino/year=" in str(path) for path in paths)
+    exported = pl.read_parquet(paths).select("station_id", "parameter", "date", "mean")
+    sql = "SELECT station_id, parameter, date, mean FROM airqino.daily_averages"
+    result = invoke(loaded.installation, "query", sql, "--format", "json")
+    rows = json.loads(result.stdout)
+    assert sorted(map(repr, exported.rows())) == sorted(
+        repr((row["station_id"], row["parameter"], date.fromisoformat(row["date"]), row["mean"]))
+        for row in rows
+    )
+    metadata = pl.read_parquet_metadata(paths[0])
+    assert AIRQINO in metadata["attribution"]
+    assert json.loads(metadata["units"])["parameters"]["co"] == "mg/m³"
+
+
+def test_connect_prints_what_opens_the_warehouse(loaded: Loaded, invoke: Invoke) -> None:
+    result = invoke(loaded.installation, "connect")
+    assert result.exit_code == 0, result.stderr
+    statements = [line for line in result.stdout.splitlines() if not line.startswith("--")]
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    with closing(connection):
+        for name in ("ducklake", "sqlite_scanner"):
+            connection.execute(f"LOAD '{extension_path(name)}'")
+        for statement in statements:
+            # The extensions come as wheels here, and are not installed from anywhere.
+            if not statement.startswith("INSTALL"):
+                rows = connection.execute(statement)
+        assert len(rows.fetchall()) == 5

@@ -1,0 +1,55 @@
+"""What another program needs to open the warehouse, as SQL for DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aq_resources.services import Services
+from aq_resources.warehouse.ddl import LAKE, quoted
+
+
+def connection_sql(services: Services) -> Iterator[str]:
+    """Statements that open the warehouse, read-only, in any DuckDB with its extensions.
+
+    Secrets are left out: in their place stands where they come from.
+
+    Args:
+        services: For the warehouse's place.
+
+    Yields:
+        Lines of SQL and comments.
+    """
+    location = services.warehouse.location
+    yield "INSTALL ducklake; LOAD ducklake;"
+    if location.sqlite_path is not None:
+        yield "INSTALL sqlite; LOAD sqlite;"
+    else:
+        yield "INSTALL postgres; LOAD postgres;"
+    yield "SET TimeZone = 'UTC';"
+    if location.uses_s3:
+        yield "INSTALL httpfs; LOAD httpfs;"
+        yield from _s3_secret(location.s3_endpoint_url)
+    if location.sqlite_path is not None:
+        address, options = location.url, "READ_ONLY"
+    else:
+        parts = location.postgres_parts
+        plain = " ".join(f"{k}={v}" for k, v in parts.items() if "password" not in k)
+        yield "-- The password: in PGPASSWORD, or in ~/.pgpass."
+        address, options = f"ducklake:postgres:{plain}", "READ_ONLY"
+    yield f"ATTACH {quoted(address)} AS {LAKE} ({options});"
+    yield f"USE {LAKE};"
+    yield "SELECT * FROM air_quality.daily_averages LIMIT 5;"
+
+
+def _s3_secret(endpoint_url: str | None) -> Iterator[str]:
+    yield "-- Keys from the environment, a profile or the machine's role."
+    clauses = ["TYPE s3", "PROVIDER credential_chain"]
+    if endpoint_url:
+        scheme, _, host = endpoint_url.partition("://")
+        clauses += [
+            f"ENDPOINT {quoted(host.rstrip('/'))}",
+            "URL_STYLE 'path'",
+            f"USE_SSL {'true' if scheme == 'https' else 'false'}",
+        ]
+    yield "INSTALL aws; LOAD aws;"
+    yield f"CREATE SECRET s3 ({', '.join(clauses)});"
