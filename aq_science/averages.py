@@ -16,12 +16,12 @@ import numpy as np
 import polars as pl
 
 from aq_science.indices import (
+    US_EPA_2024,
     WHO_2021_8H,
     WHO_2021_DAILY,
-    aqi,
     aqi_category,
-    aqi_concentration,
     by_parameter,
+    daily_aqi,
 )
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
@@ -330,13 +330,10 @@ def _running_maxima_of(readings: pl.DataFrame, calendar: _Calendar, quarter: int
 
 def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFrame:
     parameter = pl.col("parameter")
-    basis = {"pm25": pl.col("mean"), "co": pl.col("max_8h_mean")}
+    basis = (pl.col("mean"), pl.col("maximum"), pl.col("max_8h_mean"))
     index = by_parameter(
         parameter,
-        {
-            name: aqi(name, aqi_concentration(name, value, reference_c))
-            for name, value in basis.items()
-        },
+        {name: daily_aqi(name, *basis, reference_c) for name in US_EPA_2024},
         pl.lit(None, pl.Int32),
     )
     compared = by_parameter(

@@ -61,7 +61,10 @@ DAILY_AVERAGES = Table(
         Column(
             "aqi",
             pl.Int32(),
-            "US EPA index of 2024 from the mean (PM2.5) or `max_8h_mean` (CO); valid days only",
+            (
+                "US EPA index of 2024 from the mean (PM2.5, PM10), `max_8h_mean` (CO, O3) or "
+                "the maximum (NO2, SO2); valid days only"
+            ),
         ),
         Column("aqi_category", CATEGORY, "Category of the index"),
         Column(

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from aq_science.averages import daily_averages
 from aq_science.indices import (
     CATEGORIES,
+    INDEX_UNITS,
     US_EPA_2024,
     aqi,
     aqi_category,
     aqi_concentration,
     by_parameter,
+    daily_aqi,
 )
+from aq_science.units import to_canonical
 from tests.factories import hourly, utc
 
 
@@ -71,6 +74,53 @@ def test_pm25_index(concentration: float, index: int) -> None:
 )
 def test_co_index(ppm: float, index: int) -> None:
     assert index_of("co", ppm) == index
+
+
+@pytest.mark.parametrize(
+    ("parameter", "concentration", "index"),
+    [
+        ("pm10", 54.9, 50),
+        ("pm10", 55, 51),
+        ("pm10", 154, 100),
+        ("pm10", 604, 500),
+        ("o3", 0.0549, 50),
+        ("o3", 0.055, 51),
+        ("o3", 0.070, 100),
+        ("o3", 0.0709, 100),
+        ("o3", 0.200, 300),
+        ("no2", 53.9, 50),
+        ("no2", 100, 100),
+        ("no2", 360, 150),
+        ("so2", 75.9, 100),
+        ("so2", 304, 200),
+        ("so2", 604, 300),
+    ],
+)
+def test_index_of_the_others(parameter: str, concentration: float, index: int) -> None:
+    assert index_of(parameter, concentration) == index
+
+
+@pytest.mark.parametrize(
+    ("parameter", "day", "index"),
+    [
+        # Mean, highest hour and highest 8-hour mean in ppb.
+        ("no2", (20.0, 100.5, None), 100),
+        ("so2", (20.0, 75.5, None), 100),
+        ("so2", (20.0, 400.0, None), 200),
+        ("so2", (305.5, 900.0, None), 201),
+        ("so2", (None, None, None), None),
+        ("o3", (20.0, 90.0, 70.5), 100),
+        ("o3", (20.0, 90.0, None), None),
+    ],
+)
+def test_a_day_is_judged_by_what_the_law_names(
+    parameter: str, day: tuple[float | None, ...], index: int | None
+) -> None:
+    scale, _ = to_canonical(parameter, "ppb") or (1.0, 0.0)
+    values = [None if ppb is None else ppb * scale for ppb in day]
+    frame = pl.DataFrame([values], schema=["mean", "high", "long"], orient="row").cast(pl.Float64)
+    columns = (pl.col("mean"), pl.col("high"), pl.col("long"))
+    assert frame.select(daily_aqi(parameter, *columns)).item() == index
 
 
 @pytest.mark.parametrize("parameter", US_EPA_2024)
@@ -127,9 +177,10 @@ def test_category(index: int | None, category: str | None) -> None:
 @pytest.mark.parametrize("parameter", US_EPA_2024)
 def test_bands_join_and_name_every_category(parameter: str) -> None:
     bands = US_EPA_2024[parameter]
-    assert len(bands) == len(CATEGORIES)
+    # Above 0.200 ppm the index of O3 follows the hour, which has a table of its own.
+    assert len(bands) == len(CATEGORIES) - (parameter == "o3")
     for (_, high, _, top), (low, _, bottom, _) in pairwise(bands):
-        assert low == pytest.approx(high + 0.1)
+        assert low == pytest.approx(high + 10.0 ** -INDEX_UNITS[parameter][1])
         assert bottom == top + 1
 
 
