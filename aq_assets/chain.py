@@ -8,6 +8,7 @@ from aq_assets.checks import build_checks
 from aq_assets.daily_averages import Condition, build_daily_averages
 from aq_assets.describe import stored_on_s3
 from aq_assets.dimensions import build_dimension
+from aq_assets.exceedances import build_exceedances
 from aq_assets.forecast_models import build_forecast_models
 from aq_assets.forecast_scores import build_forecast_scores
 from aq_assets.forecasts import build_forecasts
@@ -45,6 +46,7 @@ def build_chain(
         build_forecasts(config),
         build_forecast_scores(config),
         build_gaps(config),
+        build_exceedances(config),
     ]
     return dg.Definitions(
         assets=[stored_on_s3(asset) for asset in assets] if on_s3 else assets,

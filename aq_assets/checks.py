@@ -21,6 +21,7 @@ from aq_resources.services import Services
 from aq_science.freshness import age_of_readings, is_recent
 from aq_science.tables.core import Table, broken_rows
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
+from aq_science.tables.exceedances import EXCEEDANCES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
@@ -36,7 +37,7 @@ _EXAMPLES = 20
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
-    tables = (HOURLY_READINGS, DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS)
+    tables = (HOURLY_READINGS, DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS, EXCEEDANCES)
     return [
         _station_check(config),
         _raw_pull_checks(config),

@@ -7,6 +7,7 @@ import dagster as dg
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_dimensions, network_has_places
 
+NIGHTLY = ("forecast_scores", "gaps", "exceedances")
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
 
@@ -52,10 +53,11 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             f"{name}_nightly",
-            selection(config, "stations", *network_dimensions(name), "forecast_scores", "gaps"),
+            selection(config, "stations", *network_dimensions(name), *NIGHTLY),
             description=(
                 "Describe the stations again and what else the network lists, score the forecasts "
-                "issued on the run's days against what then came, and say why hours are missing."
+                "issued on the run's days against what then came, say why hours are missing, and "
+                "compare the years with the limits."
             ),
         ),
     ]

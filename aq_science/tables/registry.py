@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aq_science.tables.countries import COUNTRIES
 from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.exceedances import EXCEEDANCES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
@@ -17,10 +18,12 @@ DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
 # Tables that some networks have alone.
 SOME_HAVE = {**DIMENSIONS, STATION_PLACES.name: STATION_PLACES}
 
+OF_THE_CHAIN = (DAILY_AVERAGES, EXCEEDANCES, FORECASTS, FORECAST_SCORES, GAPS)
+
 WAREHOUSE_TABLES = {
     STATIONS.name: STATIONS,
     **SOME_HAVE,
-    **{table.name: table for table in (DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS)},
+    **{table.name: table for table in OF_THE_CHAIN},
 }
 
 # Views over files of the object store.
