@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aq_resources.services import Services
+from aq_resources.warehouse.connection import endpoint_clauses
 from aq_resources.warehouse.ddl import LAKE, quoted
 
 
@@ -43,13 +44,6 @@ def connection_sql(services: Services) -> Iterator[str]:
 
 def _s3_secret(endpoint_url: str | None) -> Iterator[str]:
     yield "-- Keys from the environment, a profile or the machine's role."
-    clauses = ["TYPE s3", "PROVIDER credential_chain"]
-    if endpoint_url:
-        scheme, _, host = endpoint_url.partition("://")
-        clauses += [
-            f"ENDPOINT {quoted(host.rstrip('/'))}",
-            "URL_STYLE 'path'",
-            f"USE_SSL {'true' if scheme == 'https' else 'false'}",
-        ]
+    clauses = ["TYPE s3", "PROVIDER credential_chain", *endpoint_clauses(endpoint_url)]
     yield "INSTALL aws; LOAD aws;"
     yield f"CREATE SECRET s3 ({', '.join(clauses)});"

@@ -131,11 +131,17 @@ def _create_s3_secret(connection: duckdb.DuckDBPyConnection, endpoint_url: str |
     if frozen.token:
         parts["SESSION_TOKEN"] = frozen.token
     clauses = [f"{name} {quoted(value)}" for name, value in parts.items()]
-    if endpoint_url:
-        scheme, _, host = endpoint_url.partition("://")
-        clauses += [
-            f"ENDPOINT {quoted(host.rstrip('/'))}",
-            "URL_STYLE 'path'",
-            f"USE_SSL {'true' if scheme == 'https' else 'false'}",
-        ]
+    clauses += endpoint_clauses(endpoint_url)
     connection.execute(f"CREATE OR REPLACE SECRET s3 (TYPE s3, {', '.join(clauses)})")
+
+
+def endpoint_clauses(endpoint_url: str | None) -> list[str]:
+    """What DuckDB's secret for S3 says of a server other than Amazon's."""
+    if not endpoint_url:
+        return []
+    scheme, _, host = endpoint_url.partition("://")
+    return [
+        f"ENDPOINT {quoted(host.rstrip('/'))}",
+        "URL_STYLE 'path'",
+        f"USE_SSL {'true' if scheme == 'https' else 'false'}",
+    ]
