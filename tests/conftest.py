@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from aq_sandbox.server import RunningSandbox
-from tests import kinds, migrations, signatures
+from tests import garbage, kinds, migrations, signatures
 from tests.crashes import Crashes
 from tests.servers.leftovers import ended_with_us
 from tests.servers.postgres import PostgresServer, postgres_server
@@ -54,6 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Every test says what it needs."""
     kinds.mark(item)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end."""
+    garbage.leave_out_what_is_here()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from typing import Self
 
 # Not a fork of the tests' process, which has threads.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.system.integration.preload"])
+FORKS.set_forkserver_preload(["tests.garbage", "tests.system.integration.preload"])
 
 
 class Command:
