@@ -13,7 +13,7 @@ from aq_resources.http.client import HttpClient
 from aq_resources.networks import known_networks
 from aq_science.stations import zone_at
 from aq_science.windows import DAY, midnight
-from tests import migrations, signatures
+from tests import migrations, mirrors, signatures
 
 # prophet.plot reports at import, as an error, that plotly is absent.
 logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
@@ -55,6 +55,7 @@ for _module in (
 
 signatures.take_for_granted()
 migrations.read_once()
+mirrors.look_after_themselves()
 
 # The first picture of a process looks for its fonts.
 _day = midnight(date(2025, 6, 10))
