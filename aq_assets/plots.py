@@ -66,7 +66,7 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
     # Matplotlib's own layout draws everything once more to find the margins.
     figure.subplots_adjust(left=0.1, right=0.985, top=0.89, bottom=0.15)
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for line in lines[:_MOST_LINES]:
         values = [float("nan") if value is None else value for value in line.y]
@@ -74,7 +74,8 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
         if line.band is not None:
             low, high = ([float("nan") if v is None else v for v in edge] for edge in line.band)
             axes.fill_between(line.x, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
-    axes.set_title(title, fontsize=9)
+    # Where it would be anyway; without a place, Matplotlib lays out every label to find one.
+    axes.set_title(title, fontsize=9, y=1.0)
     axes.set_ylabel(unit, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
@@ -88,10 +89,10 @@ def plot(title: str, unit: str, lines: Sequence[Line]) -> dg.MarkdownMetadataVal
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)
         axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    with Image.open(buffer) as drawn_whole:
-        picture = drawn_whole.convert("RGB").quantize(_COLOURS)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    drawn = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    whole = Image.frombuffer("RGBA", canvas.get_width_height(), drawn, "raw", "RGBA", 0, 1)
+    picture = whole.convert("RGB").quantize(_COLOURS)
     small = io.BytesIO()
     picture.save(small, "png", optimize=True)
     encoded = base64.b64encode(small.getvalue()).decode()
