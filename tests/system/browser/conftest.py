@@ -31,6 +31,13 @@ ARGUMENTS = [
     # It would refuse some attacks itself; not every browser does.
     "--disable-features=LocalNetworkAccessChecks",
 ]
+# What turns and fades is drawn sixty times a second, by the processor.
+STILL = """
+const still = new CSSStyleSheet();
+const all = "*, *::before, *::after";
+still.replaceSync(all + "{ animation: none !important; transition: none !important }");
+document.adoptedStyleSheets = [still];
+"""
 GROUP = "/locations/air_quality/asset-groups/airqino"
 
 
@@ -126,6 +133,7 @@ def ui(browser: Browser, platform: Platform, request: pytest.FixtureRequest) -> 
     with browser.new_context(
         viewport={"width": 1600, "height": 1000}, timezone_id="UTC", locale="en-GB"
     ) as context:
+        context.add_init_script(STILL)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_S * 1000)
         yield Ui(page, platform, folder)
