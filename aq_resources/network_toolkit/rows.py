@@ -284,10 +284,13 @@ def in_long_form(
     long = rows.unpivot(measured, index=index, variable_name="field", value_name="value_native")
     absent = long["value_native"].is_null()
     if absent.any():
-        present = long.filter(~absent)
-        somewhere = present.select(*source, "field").unique()
-        absent_now = long.filter(absent).join(somewhere, on=[*source, "field"], how="semi")
-        long = pl.concat([present, absent_now])
+        measures = rows.group_by(source).agg(pl.col(measured).count())
+        lacking = measures.unpivot(measured, index=source, variable_name="field").filter(
+            pl.col("value") == 0
+        )
+        if lacking.height:
+            absences = long.filter(absent).join(lacking, on=[*source, "field"], how="anti")
+            long = pl.concat([long.filter(~absent), absences])
     field = pl.col("field")
     return long.select(
         *others,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from aq_science.quality.core import NOTHING, Criterion
@@ -110,18 +111,27 @@ def flat_line(
     True
     """
     native, rows = pl.col("value_native"), pl.col("run_rows")
-    judged = (rows >= _SHORTEST_RUN) & (native != 0) & pl.col("parameter").is_in(pollutants)
-    in_question = readings.filter(judged).select(SERIES_DAY).to_series().unique()
-    if in_question.is_empty():
-        return Criterion(pl.repeat(value=False, n=pl.len()), rows.cast(pl.Float64), NOTHING)
-    resolution = _resolutions(readings, in_question)
-    steps = SERIES_DAY.replace_strict(
-        resolution["series_day"], resolution["resolution"], default=None, return_dtype=pl.Float64
-    )
+    repeated = (rows >= _SHORTEST_RUN) & (native != 0) & pl.col("parameter").is_in(pollutants)
+    places = readings.select(row=repeated.fill_null(value=False).arg_true())
+    few = readings.select("station_id", "parameter", "hour", native, rows)[places["row"]]
+    judged = few.select(SERIES_DAY, native, rows).hstack(places)
+    observed = rows.cast(pl.Float64)
+    if judged.is_empty():
+        return Criterion(pl.repeat(value=False, n=pl.len()), observed, NOTHING)
+    steps = pl.col("resolution")
     stays = pl.when(native < 0).then(0.25).otherwise(1 - (-steps / (2 * change * native)).exp())
-    limit = 1 + (math.log(chance) / stays.log()).ceil()
-    limit = pl.max_horizontal(limit, pl.lit(float(_SHORTEST_RUN)))
-    return Criterion(judged & (rows >= limit), rows.cast(pl.Float64), limit)
+    limit = pl.max_horizontal(
+        1 + (math.log(chance) / stays.log()).ceil(), pl.lit(float(_SHORTEST_RUN))
+    )
+    resolution = _resolutions(readings, judged["series_day"].unique())
+    judged = judged.join(resolution, on="series_day").with_columns(limit=limit)
+    judged = judged.filter(rows >= pl.col("limit"))
+    if judged.is_empty():
+        return Criterion(pl.repeat(value=False, n=pl.len()), observed, NOTHING)
+    limits = np.full(len(readings), np.nan)
+    limits[judged["row"].to_numpy()] = judged["limit"].to_numpy()
+    least = pl.lit(pl.Series(limits, nan_to_null=True))
+    return Criterion(least.is_not_null(), observed, least)
 
 
 # Steps in which sensors report, and how many values must agree on one that is coarser than 1.

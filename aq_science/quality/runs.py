@@ -10,12 +10,13 @@ flags are the same however a range of days was cut.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from aq_science.parameters import SENTINELS
+from aq_science.parameters import PARAMETERS, SENTINELS
 from aq_science.quality.core import by_parameter
 from aq_science.tables.types import SERIES
 
@@ -30,8 +31,12 @@ _SERIES_ROOM = 1 << 32
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 RUN_COLUMNS = {"run_rows": pl.Int32(), "before": pl.Float64(), "after": pl.Float64()}
+
+# Where a value is worth comparing with those beside it: below zero, or as high as no everyday one.
+_HIGH = {p.name: min(p.suspect[1], p.spike or p.suspect[1]) for p in PARAMETERS.values()}
 
 
 def with_runs(readings: pl.DataFrame) -> pl.DataFrame:
@@ -42,9 +47,10 @@ def with_runs(readings: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         The readings in their order. `run_rows` is the number of readings with the hour's value, one
-        after another, that lie within `REACH` of it, itself included; null without a value.
+        after another, that lie within `REACH` of it, itself included; 0 for what does not count.
         `before` and `after` are the nearest other values on either side of that run, in the unit of
-        `value`; null where there is none within `REACH` of the hour.
+        `value`; null where there is none within `REACH` of the hour, and where the value is an
+        everyday one: neither below zero, nor at the parameter's `spike` or `suspect`, nor repeated.
 
     >>> from aq_science.tables.types import INSTANT, PARAMETER
     >>> hours = pl.datetime_range(pl.datetime(2024, 3, 1), pl.datetime(2024, 3, 1, 4), "1h")
@@ -55,76 +61,83 @@ def with_runs(readings: pl.DataFrame) -> pl.DataFrame:
     ...     value=pl.Series([0.4, 9.9, 9.9, 0.3, 0.5]),
     ... ).with_columns(value_native="value", coverage=pl.lit(None, pl.Float64))
     >>> with_runs(readings).select("run_rows", "before", "after").rows()
-    [(1, None, 9.9), (2, 0.4, 0.3), (2, 0.4, 0.3), (1, 9.9, 0.5), (1, 0.3, None)]
+    [(1, None, None), (2, 0.4, 0.3), (2, 0.4, 0.3), (1, None, None), (1, None, None)]
     """
     minutes = pl.col("hour").dt.epoch("s").cast(pl.Int64) // 60
-    possible = pl.col("value").is_between(
+    value = pl.col("value")
+    possible = value.is_between(
         by_parameter(lambda p: p.fail[0]), by_parameter(lambda p: p.fail[1])
     )
     place = readings.select(
         SERIES,
         minutes=minutes,
         value="value",
-        counts=possible & ~pl.col("value_native").is_in(SENTINELS),
+        counts=(possible & ~pl.col("value_native").is_in(SENTINELS)).fill_null(value=False),
         whole=(pl.col("coverage") >= 1.0).fill_null(value=True),
+        striking=(value < 0) | (value >= by_parameter(lambda p: _HIGH[p.name])),
     )
-    rows = place["counts"].fill_null(value=False).arg_true().to_numpy()
-    series = place["series"].gather(rows)
+    every = place["counts"].all()
+    rows = np.arange(len(place)) if every else place["counts"].arg_true().to_numpy()
+    if not every:
+        place = place[rows]
     # Numbered as they come: mostly each stands together, in the order of its hours.
-    number = series.rle_id().cast(pl.Int64)
-    if number.len() and number[-1] + 1 > series.n_unique():
-        number = series
-    places = (number * _SERIES_ROOM + place["minutes"].gather(rows)).to_numpy()
-    values = place["value"].gather(rows).to_numpy()
-    whole = place["whole"].gather(rows).to_numpy()
+    number = place["series"].rle_id().cast(pl.Int64)
+    if number.len() and number[-1] + 1 > place["series"].n_unique():
+        number = place["series"]
+    places = (number * _SERIES_ROOM + place["minutes"]).to_numpy()
     if not (places[1:] > places[:-1]).all():
         order = np.argsort(places, kind="stable")
-        rows, places, values, whole = (column[order] for column in (rows, places, values, whole))
-    run_rows, before, after = _runs(places, values, whole)
-    complete = rows.size == len(readings) and bool((rows[1:] > rows[:-1]).all())
-    columns = []
-    for name, found in (("run_rows", run_rows), ("before", before), ("after", after)):
-        if complete:
-            column = pl.Series(name, found)
-        else:
-            spread = np.full(len(readings), np.nan)
-            spread[rows] = found
-            column = pl.Series(name, spread)
-        columns.append(column.fill_nan(None).cast(RUN_COLUMNS[name]))
-    return readings.with_columns(columns)
+        rows, places, place = rows[order], places[order], place[order]
+    found = _runs(places, *(place[name].to_numpy() for name in ("value", "whole", "striking")))
+    run_rows = np.zeros(len(readings), np.int32)
+    run_rows[rows] = 1
+    beside = np.full((2, len(readings)), np.nan)
+    run_rows[rows[found.at]] = found.rows
+    beside[:, rows[found.at]] = found.before, found.after
+    return readings.with_columns(
+        pl.Series("run_rows", run_rows),
+        pl.Series("before", beside[0], nan_to_null=True),
+        pl.Series("after", beside[1], nan_to_null=True),
+    )
 
 
-def _runs(
-    places: Ints, values: Floats, whole: npt.NDArray[np.bool_]
-) -> tuple[Floats, Floats, Floats]:
-    """Of readings in the order of series and time."""
-    count = places.size
-    if not count:
-        empty = np.empty(0)
-        return empty, empty, empty
+class _Found(NamedTuple):
+    """What is to be known of some readings, by their place among those that count."""
+
+    at: Ints
+    rows: Ints
+    before: Floats
+    after: Floats
+
+
+def _runs(places: Ints, values: Floats, whole: Flags, striking: Flags) -> _Found:
+    """Of readings in the order of series and time, the striking and the repeated ones."""
     same = (np.diff(places) <= _GAP) & (values[1:] == values[:-1])
-    index = np.arange(count)
-    first, last = _ends(same)
+    repeated = np.zeros(places.size, np.bool_)
+    repeated[1:] |= same
+    repeated[:-1] |= same
+    index = np.flatnonzero(striking | repeated)
+    first, last = _ends(same, index)
     before = _beside(first - 1, index, places, values)
     after = _beside(last + 1, index, places, values)
     if not whole.all():
-        first, last = _ends(same & whole[1:] & whole[:-1])
-    rows = (last - first + 1).astype(np.float64)
+        first, last = _ends(same & whole[1:] & whole[:-1], index)
+    rows = last - first + 1
     # A run within a day counts whole; of longer ones only what lies within reach of each hour.
     long = places[last] - places[first] > _REACH
     if long.any():
         here = index[long]
         low = np.searchsorted(places, places[here] - _REACH, "left")
         high = np.searchsorted(places, places[here] + _REACH, "right") - 1
-        rows[here] = np.minimum(last[here], high) - np.maximum(first[here], low) + 1
-    return rows, before, after
+        rows[long] = np.minimum(last[long], high) - np.maximum(first[long], low) + 1
+    return _Found(index, rows, before, after)
 
 
-def _ends(joined: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Of every reading the first and the last one of its run, where each joins the next or not."""
-    starts = np.flatnonzero(np.r_[True, ~joined])
-    run = np.cumsum(np.r_[False, ~joined])
-    return starts[run], (np.r_[starts[1:], joined.size + 1] - 1)[run]
+def _ends(joined: Flags, index: Ints) -> tuple[Ints, Ints]:
+    """The first and the last reading of the run of each, where each joins the next or not."""
+    starts = np.r_[0, np.flatnonzero(~joined) + 1]
+    run = np.searchsorted(starts, index, "right") - 1
+    return starts[run], np.r_[starts[1:], joined.size + 1][run] - 1
 
 
 def _beside(neighbour: Ints, index: Ints, places: Ints, values: Floats) -> Floats:

@@ -36,7 +36,8 @@ def pm25_above_pm10(readings: pl.DataFrame, *, times: float, beyond: float) -> C
     [True, True, None]
     """
     size, value = pl.col("parameter"), pl.col("value")
-    fine = readings.filter(size == "pm25", value.is_not_null()).select(_PLACE, fine=value)
+    # No other can be above the limit.
+    fine = readings.filter(size == "pm25", value > beyond).select(_PLACE, fine=value)
     coarse = readings.filter(size == "pm10", value.is_not_null()).select(_PLACE, coarse=value)
     above = (
         fine.join(coarse, on="place")
