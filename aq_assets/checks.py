@@ -181,10 +181,15 @@ def _rule_checks(config: NetworkConfig, table: Table) -> dg.AssetChecksDefinitio
         context: dg.AssetCheckExecutionContext, services: dg.ResourceParam[Services]
     ) -> Iterator[dg.AssetCheckResult]:
         tally = RuleTally(table)
-        stored = _stored(services, config.name, table)
-        window = partition_window(context.run.tags) or stored.latest()
-        for part in window.chunks(services.chunk) if window else ():
-            tally.add(stored.rows(part))
+        if table.window is None:
+            # Replaced whole, and looked at whole.
+            columns = table.read_by_rules
+            tally.add(services.warehouse.rows(config.name, table, columns=columns))
+        else:
+            stored = _stored(services, config.name, table)
+            window = partition_window(context.run.tags) or stored.latest()
+            for part in window.chunks(services.chunk) if window else ():
+                tally.add(stored.rows(part))
         for spec in specs:
             yield dg.AssetCheckResult(
                 asset_key=key,

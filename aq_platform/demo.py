@@ -10,6 +10,7 @@ from aq_resources.services import Services
 
 def print_findings(services: Services, console: Console) -> None:
     """Stations, the last daily averages and the next two hours' forecasts."""
+    console.print("The sandbox has made these readings up: no one measured them.")
     connection = services.warehouse.connect_read_only()
     try:
         for title, sql in _FINDINGS.items():
@@ -26,8 +27,20 @@ _FINDINGS = {
     "Last daily averages": """
         SELECT network, coalesce(name, station_id) AS station, parameter, date,
                round(mean, 2) AS mean, d.unit, hours_valid || '/' || hours_expected AS hours,
+               CASE WHEN hours_valid < hours_expected THEN concat_ws(', ',
+                   CASE WHEN hours_present < hours_expected
+                       THEN (hours_expected - hours_present) || ' not there' END,
+                   tests) END AS "other hours",
                CASE WHEN valid THEN 'yes' ELSE 'no' END AS valid, aqi, aqi_category
-        FROM air_quality.daily_averages d LEFT JOIN air_quality.stations USING (network, station_id)
+        FROM air_quality.daily_averages d
+        LEFT JOIN air_quality.stations s USING (network, station_id)
+        LEFT JOIN (
+            SELECT h.network, h.station_id, parameter, timezone(timezone, hour)::DATE AS date,
+                   string_agg(DISTINCT reason, ', ' ORDER BY reason) AS tests
+            FROM air_quality.hourly_readings h
+            JOIN air_quality.stations USING (network, station_id), unnest(reasons) AS r(reason)
+            WHERE flag IN ('suspect', 'invalid') AND hour > current_date - INTERVAL 4 DAY
+            GROUP BY ALL) found USING (network, station_id, parameter, date)
         WHERE parameter IN ('pm25', 'co')
           AND date > (SELECT max(date) FROM air_quality.daily_averages) - 2
         ORDER BY network, station, parameter, date""",
