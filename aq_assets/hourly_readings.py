@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -18,9 +19,10 @@ from aq_resources.io_managers import FrameStream
 from aq_resources.network_client import SET_ASIDE
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
+from aq_resources.stores.day_files import DayFiles
 from aq_resources.stores.raw_pulls import DamagedPull, RawPullStore
 from aq_resources.stores.version_reader import VersionReader
-from aq_science.quality.core import Suite
+from aq_science.quality.core import SEEN_BY_TESTS, Suite
 from aq_science.quality.suite import STANDARD
 from aq_science.readings import hourly_readings
 from aq_science.tables.hourly_readings import HOURLY_READINGS
@@ -56,43 +58,80 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
         raw_pulls: RawPullStore,
     ) -> FrameStream:
         reader = VersionReader(raw_pulls, services.client(config.name))
-        reference_c = services.settings.gas_reference_celsius
         files = services.files.day_files(config.name, "hourly_readings")
+        own = window_of(context)
         beside = [
             Window.of_days(day, day)
-            for day in suite.affected_days(window_of(context))
+            for day in suite.affected_days(own)
             if partitions.has_partition_key(day.isoformat()) and files.exists(day)
         ]
-
-        def read(days: Window) -> pl.DataFrame:
-            seen = suite.with_context(days)
-            try:
-                return reader.read(seen)
-            except DamagedPull:
-                # A day is worth more than what the tests would see beside it.
-                if len(days.dates) > 1 or seen == days:
-                    raise
-                return reader.read(days)
-
-        def fold(days: Window) -> pl.DataFrame | None:
-            try:
-                versions = fold_versions(read(days))
-            except DamagedPull:
-                if days in beside:
-                    return None
-                raise
-            frame = hourly_readings(versions, config.name, reference_c, suite, within=days)
-            # A day beside the run's is written only where the change reaches it.
-            unchanged = days in beside and frame.equals(files.scan_days(days.dates).collect())
-            return None if unchanged else frame
-
-        def outdated(days: Window) -> bool:
-            return reader.outdated(suite.with_context(days))
-
+        fold = _Fold(
+            reader,
+            files,
+            suite,
+            config.name,
+            services.settings.gas_reference_celsius,
+            own,
+            beside,
+        )
         tally = ReadingTally(reader, title(config))
-        return chunked(context, services.chunk, fold, tally, day_details, outdated, beside)
+        return chunked(context, services.chunk, fold, tally, day_details, fold.outdated, beside)
 
     return hourly
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Hourly readings of some days, out of the raw pulls of these and of those that the tests see.
+
+    `own` are the run's days; `beside` those whose flags a change within them may reach.
+    """
+
+    reader: VersionReader
+    files: DayFiles
+    suite: Suite
+    network: str
+    reference_c: float
+    own: Window
+    beside: Sequence[Window]
+
+    def __call__(self, days: Window) -> pl.DataFrame | None:
+        """The rows; None where a day beside the run's stays as it is."""
+        is_beside = days in self.beside
+        try:
+            if is_beside and not self._reaches(days):
+                return None
+            versions = fold_versions(self._read(days))
+        except DamagedPull:
+            if is_beside:
+                return None
+            raise
+        frame = hourly_readings(versions, self.network, self.reference_c, self.suite, within=days)
+        unchanged = is_beside and frame.equals(self.files.scan_days(days.dates).collect())
+        return None if unchanged else frame
+
+    def outdated(self, days: Window) -> bool:
+        """Whether more was stored since the days were read."""
+        return self.reader.outdated(self.suite.with_context(days))
+
+    def _read(self, days: Window) -> pl.DataFrame:
+        seen = self.suite.with_context(days)
+        try:
+            return self.reader.read(seen)
+        except DamagedPull:
+            # A day is worth more than what the tests would see beside it.
+            if len(days.dates) > 1 or seen == days:
+                raise
+            return self.reader.read(days)
+
+    def _reaches(self, beside: Window) -> bool:
+        """Whether what the tests see of the run's own days has changed since it was stored."""
+        seen = self.suite.with_context(beside)
+        near = Window(max(seen.start, self.own.start), min(seen.end, self.own.end))
+        versions = fold_versions(self.reader.read(near))
+        now = hourly_readings(versions, self.network, self.reference_c, Suite(()))
+        stored = self.files.scan_days([day for day in near.dates if self.files.exists(day)])
+        return not now.select(SEEN_BY_TESTS).equals(stored.select(SEEN_BY_TESTS).collect())
 
 
 def day_details(readings: pl.DataFrame) -> dict[date, dict[str, Any]]:

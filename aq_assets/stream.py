@@ -106,7 +106,8 @@ def chunked(
         details: The numbers that the UI plots for each day of a chunk.
         outdated: Asked once a chunk is written: whether what it was made from has changed since,
             so that it is computed and written again.
-        beside: Partitions outside the run's window that a change within it may reach.
+        beside: Partitions outside the run's window that a change within it may reach; they are
+            computed before the run's own.
 
     Returns:
         What the IO managers store. Days whose raw pulls are damaged are left out; the stream then
@@ -115,7 +116,9 @@ def chunked(
     window = window_of(context)
 
     def chunks() -> Iterator[tuple[Window, pl.DataFrame]]:
-        waiting = deque(sorted([*window.chunks(step), *beside]))
+        # Those beside first: what decides on them is how the run's own days are stored, and a run
+        # that ends half way must find it so again.
+        waiting = deque([*sorted(beside), *window.chunks(step)])
         damaged: dict[date, DamagedPull] = {}
         while waiting:
             chunk = waiting.popleft()

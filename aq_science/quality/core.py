@@ -31,6 +31,9 @@ MadeFromReadings = Callable[[pl.DataFrame], Criterion]
 
 NOTHING = pl.lit(None, pl.Float64)
 
+# Columns that a test may look at in the readings of other days.
+SEEN_BY_TESTS = ("station_id", "parameter", "hour", "value", "value_native", "coverage")
+
 
 def by_parameter(threshold: Callable[[Parameter], float]) -> pl.Expr:
     """The threshold of every row's parameter; column `parameter` has type `PARAMETER`."""
