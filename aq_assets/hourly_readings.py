@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -94,6 +94,8 @@ class _Fold:
     reference_c: float
     own: Window
     beside: Sequence[Window]
+    # What was read to decide on each.
+    _read_for: dict[Window, Window] = field(default_factory=dict)
 
     def __call__(self, days: Window) -> pl.DataFrame | None:
         """The rows; None where a day beside the run's stays as it is."""
@@ -112,23 +114,27 @@ class _Fold:
 
     def outdated(self, days: Window) -> bool:
         """Whether more was stored since the days were read."""
-        return self.reader.outdated(self.suite.with_context(days))
+        return self.reader.outdated(self._read_for.get(days, self.suite.with_context(days)))
 
     def _read(self, days: Window) -> pl.DataFrame:
         seen = self.suite.with_context(days)
         try:
-            return self.reader.read(seen)
+            return self._versions(days, seen)
         except DamagedPull:
             # A day is worth more than what the tests would see beside it.
             if len(days.dates) > 1 or seen == days:
                 raise
-            return self.reader.read(days)
+            return self._versions(days, days)
+
+    def _versions(self, days: Window, seen: Window) -> pl.DataFrame:
+        self._read_for[days] = seen
+        return self.reader.read(seen)
 
     def _reaches(self, beside: Window) -> bool:
         """Whether what the tests see of the run's own days has changed since it was stored."""
         seen = self.suite.with_context(beside)
         near = Window(max(seen.start, self.own.start), min(seen.end, self.own.end))
-        versions = fold_versions(self.reader.read(near))
+        versions = fold_versions(self._versions(beside, near))
         now = hourly_readings(versions, self.network, self.reference_c, Suite(()))
         stored = self.files.scan_days([day for day in near.dates if self.files.exists(day)])
         return not now.select(SEEN_BY_TESTS).equals(stored.select(SEEN_BY_TESTS).collect())

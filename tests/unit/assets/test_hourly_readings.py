@@ -22,6 +22,7 @@ from aq_resources.services import Services
 from aq_resources.settings import Settings
 from aq_resources.stores.day_files import DayFiles, parquet_bytes
 from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
+from aq_resources.stores.version_reader import VersionReader
 from aq_science.quality.core import Suite
 from aq_science.quality.suite import STANDARD
 from aq_science.windows import Window
@@ -244,3 +245,23 @@ def test_tests_without_context_read_the_days_of_the_run_alone(platform: Platform
             partition_key=str(D1),
         )
     assert set(asked) == {Window.of_days(D1, D1)}
+
+
+def test_a_day_beside_is_read_for_once_where_nothing_of_the_runs_own_has_changed(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.pull(0 * HOUR, d1_20=1.0)
+    platform.pull(1 * HOUR, d2_5=40.0)
+    platform.run(D1, D2)
+    read: list[Window] = []
+    plain = VersionReader.read
+
+    def noted(self: VersionReader, window: Window) -> pl.DataFrame:
+        read.append(window)
+        return plain(self, window)
+
+    monkeypatch.setattr(VersionReader, "read", noted)
+    assert platform.run(D2) == {str(D2)}
+    # To decide on the first day what the tests see of the second, then the second with its context.
+    assert len(read) == 2
+    assert read[0].start == MIDNIGHT + DAY
