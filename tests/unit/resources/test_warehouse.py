@@ -757,6 +757,27 @@ def test_a_view_whose_files_are_lost_does_not_shut_the_warehouse(tmp_path: Path)
         assert len(warehouse.read("SELECT * FROM air_quality.hourly_readings")) > 0
 
 
+@pytest.mark.parametrize("renewed", [0, 1], ids=["the oldest", "the newest"])
+def test_a_view_learns_a_column_that_older_files_lack(tmp_path: Path, renewed: int) -> None:
+    """As after an upgrade, when some days have been cleaned again."""
+    location = WarehouseLocation(f"ducklake:sqlite:{tmp_path}/lake.sqlite", f"{tmp_path}/rows")
+    files = [tmp_path / "hourly" / f"date=2024-03-0{n}" / "readings.parquet" for n in (1, 2)]
+    pattern = str(tmp_path / "hourly" / "date=*" / "readings.parquet")
+    names = [name for name in HOURLY_READINGS.schema if name != "status"]
+    columns = tuple(one for one in HOURLY_READINGS.columns if one.name != "status")
+    former = Table("hourly_readings", "Before.", HOURLY_READINGS.key, columns, window="hour")
+    for n, file in enumerate(files):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(parquet_bytes(hourly([5.0], MIDNIGHT + n * DAY).select(names)))
+    with closing(Warehouse(location)) as warehouse:
+        warehouse.publish_files("airqino", former, pattern)
+    files[renewed].write_bytes(parquet_bytes(hourly([6.0], MIDNIGHT + renewed * DAY)))
+    with closing(Warehouse(location)) as warehouse:
+        warehouse.publish_files("airqino", HOURLY_READINGS, pattern)
+        rows = warehouse.read("SELECT value, status FROM air_quality.hourly_readings ORDER BY ALL")
+    assert rows.rows() == [(5.0, None), (6.0, None)]
+
+
 def test_no_progress_bar_is_drawn_amid_a_querys_rows(embedded: Warehouse) -> None:
     embedded.prepare()
     with closing(embedded.connect_read_only()) as connection:
