@@ -12,6 +12,7 @@ from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.exceedances import EXCEEDANCES
 
 _READ = ("network", "station_id", "parameter", "date", "mean", "max_8h_mean", "valid")
+_SHOWN = 50
 
 
 def build_exceedances(config: NetworkConfig) -> dg.AssetsDefinition:
@@ -43,6 +44,3 @@ def build_exceedances(config: NetworkConfig) -> dg.AssetsDefinition:
         return rows
 
     return over_limits
-
-
-_SHOWN = 50

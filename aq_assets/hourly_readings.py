@@ -24,7 +24,7 @@ from aq_resources.stores.raw_pulls import DamagedPull, RawPullStore
 from aq_resources.stores.version_reader import VersionReader
 from aq_science.quality.core import SEEN_BY_TESTS, Suite
 from aq_science.quality.suite import STANDARD
-from aq_science.readings import hourly_readings
+from aq_science.readings import hourly_readings, in_canonical_units
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.versions import fold_versions
 from aq_science.windows import Window
@@ -135,7 +135,7 @@ class _Fold:
         seen = self.suite.with_context(beside)
         near = Window(max(seen.start, self.own.start), min(seen.end, self.own.end))
         versions = fold_versions(self._versions(beside, near))
-        now = hourly_readings(versions, self.network, self.reference_c, Suite(()))
+        now = in_canonical_units(versions, self.reference_c)
         stored = self.files.scan_days([day for day in near.dates if self.files.exists(day)])
         return not now.select(SEEN_BY_TESTS).equals(stored.select(SEEN_BY_TESTS).collect())
 

@@ -15,10 +15,12 @@ from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawPullStore
+from aq_resources.stores.version_reader import VersionReader
 from aq_science.averages import REACH_AFTER, REACH_BEFORE
 from aq_science.gaps import expected_hours, hour_causes
 from aq_science.parameters import PARAMETERS
 from aq_science.quality.findings import findings
+from aq_science.quality.suite import STANDARD
 from aq_science.readings import in_canonical_units
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
@@ -51,10 +53,11 @@ class _Series:
         self.config = config
         self.parameter = parameter
         self.station = station
+        # Conditions on a table's rows.
+        of_station = pl.col("station_id").cast(pl.String) == station
+        self.own = (of_station, pl.col("parameter").cast(pl.String) == parameter)
         self.pulls = RawPullStore(services.object_store, config.name)
-        self.stations = services.warehouse.rows(config.name, STATIONS).filter(
-            pl.col("station_id").cast(pl.String) == station
-        )
+        self.stations = services.warehouse.rows(config.name, STATIONS).filter(of_station)
         zone = self.stations["timezone"].to_list() if len(self.stations) else []
         self.zone = day_zone(zone[0] if zone else None)
         self.name = f"{config.name} {station} {parameter}"
@@ -65,8 +68,7 @@ class _Series:
         return (
             files.scan(window)
             .filter(
-                pl.col("station_id").cast(pl.String) == self.station,
-                pl.col("parameter").cast(pl.String) == self.parameter,
+                *self.own,
                 pl.col("hour").is_between(window.start, window.end, closed="left"),
             )
             .collect()
@@ -76,10 +78,7 @@ class _Series:
     def average(self, day: date) -> dict[str, Any] | None:
         """The row of a local day."""
         rows = self.services.warehouse.rows(self.config.name, DAILY_AVERAGES, (day, day + DAY))
-        own = rows.filter(
-            pl.col("station_id").cast(pl.String) == self.station,
-            pl.col("parameter").cast(pl.String) == self.parameter,
-        )
+        own = rows.filter(*self.own)
         return own.row(0, named=True) if len(own) else None
 
     def local(self, moment: datetime) -> datetime:
@@ -248,9 +247,6 @@ def _conversion(series: _Series, reading: dict[str, Any]) -> str:
 
 def _tests(series: _Series, window: Window) -> Iterator[str]:
     """What the tests that fired saw, and their limits."""
-    from aq_resources.stores.version_reader import VersionReader
-    from aq_science.quality.suite import STANDARD
-
     days = Window.of_days(window.start.date(), window.start.date())
     reader = VersionReader(series.pulls, series.services.client(series.config.name))
     versions = reader.read(STANDARD.with_context(days)).filter(

@@ -19,10 +19,10 @@ import polars as pl
 
 from aq_science.tables.gaps import CAUSE, GAPS
 from aq_science.tables.types import INSTANT, PARAMETER
+from aq_science.versions import KEY
 from aq_science.windows import HOUR, Window
 
-SERIES = ("station_id", "parameter")
-KEY = (*SERIES, "hour")
+_SERIES = ("station_id", "parameter")
 
 # A station of which nothing was heard for so long is retired.
 RETIRED_AFTER = timedelta(days=30)
@@ -55,17 +55,17 @@ def expected_hours(stations: pl.DataFrame, readings: pl.DataFrame, window: Windo
     listed = stations.select("station_id", pl.col("parameters").alias("parameter"))
     listed = listed.explode("parameter").drop_nulls()
     listed = listed.cast({"station_id": pl.Categorical(), "parameter": PARAMETER})
-    begins = readings.group_by(SERIES).agg(minute=pl.col("hour").dt.minute().mode().first())
+    begins = readings.group_by(_SERIES).agg(minute=pl.col("hour").dt.minute().mode().first())
     series = (
-        pl.concat([listed, begins.select(SERIES)])
+        pl.concat([listed, begins.select(_SERIES)])
         .unique()
-        .join(begins, on=SERIES, how="left")
+        .join(begins, on=_SERIES, how="left")
         .with_columns(pl.col("minute").fill_null(0).cast(pl.Int64))
     )
     count = (window.end - window.start) // HOUR
     hours = pl.select(hour=pl.lit(window.start).cast(INSTANT) + HOUR * pl.int_range(count))
     return series.join(hours, how="cross").select(
-        *SERIES, hour=pl.col("hour") + pl.duration(minutes="minute")
+        *_SERIES, hour=pl.col("hour") + pl.duration(minutes="minute")
     )
 
 
@@ -152,7 +152,7 @@ def gaps(causes: pl.DataFrame, network: str) -> pl.DataFrame:
     """
     hour = pl.col("hour")
     follows = hour.diff().eq(HOUR) & pl.all_horizontal(
-        pl.col(name).eq_missing(pl.col(name).shift(1)) for name in (*SERIES, "cause", "tests")
+        pl.col(name).eq_missing(pl.col(name).shift(1)) for name in (*_SERIES, "cause", "tests")
     )
     same_day = hour.dt.date() == hour.dt.date().shift(1)
     run = (~(follows & same_day).fill_null(value=False)).cum_sum().alias("run")
@@ -160,7 +160,7 @@ def gaps(causes: pl.DataFrame, network: str) -> pl.DataFrame:
         causes.sort(KEY)
         .group_by(run, maintain_order=True)
         .agg(
-            pl.col(*SERIES, "cause", "tests").first(),
+            pl.col(*_SERIES, "cause", "tests").first(),
             first_hour=hour.first(),
             last_hour=hour.last(),
             hours=pl.len().cast(pl.Int32),

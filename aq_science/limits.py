@@ -83,7 +83,7 @@ def exceedances(daily: pl.DataFrame) -> pl.DataFrame:
         `EXCEEDANCES` rows, sorted by their key; none for parameters without a limit. `exceeded` of
         an annual mean is null below `DATA_CAPTURE`.
     """
-    days = daily.with_columns(year=pl.col("date").dt.year(), parameter=pl.col("parameter"))
+    days = daily.with_columns(year=pl.col("date").dt.year())
     valid = days.filter("valid")
     years = days.select(_SERIES_YEAR).unique()
     frames = [EXCEEDANCES.schema.to_frame()]

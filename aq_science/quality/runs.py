@@ -2,9 +2,9 @@
 
 Only values that the quantity can have count (the fail span of the gross range test, and no code for
 "no value"), and a gap of more than `LONGEST_GAP` ends a run. So does an hour that was measured in
-part: what was out for a while has moved. Everything about
-an hour depends on the readings within `REACH` of it and on nothing further off, so that a day's
-flags are the same however a range of days was cut.
+part: what was out for a while has moved. Everything about an hour depends on the readings within
+`REACH` of it and on nothing further off, so that a day's flags are the same however a range of days
+was cut.
 """
 
 from __future__ import annotations

@@ -115,6 +115,16 @@ def position(row: dict[str, Any]) -> tuple[float | None, float | None]:
     )
 
 
+def device_of(record: dict[str, Any]) -> Any:
+    """What a record of either interface gives as the device's name."""
+    return record.get("device") or record.get("device_name")
+
+
+def stamp_of(record: dict[str, Any]) -> Any:
+    """What a record of either interface gives as the hour's beginning."""
+    return record.get("time") or record.get("datetime")
+
+
 def source_of(answer: RawAnswer) -> str:
     """What an answer was about, for its problems."""
     if answer.url.endswith(DOWNLOAD):
@@ -173,11 +183,11 @@ def lost_reason(answer: RawAnswer, devices: Collection[str] = ()) -> str | None:
     if not records:
         return first_problem(problems)
     found = dicts_in(records)
-    named = {str(name) for one in found if (name := one.get("device") or one.get("device_name"))}
+    named = {str(name) for one in found if (name := device_of(one))}
     if devices and named and named.isdisjoint(devices):
         return f"records of another device ({min(named)})"
     start, end = (f"{at:%Y-%m-%dT%H:%M:%S}" for at in answer.window)
-    given = (record.get("time") or record.get("datetime") for record in found)
+    given = map(stamp_of, found)
     stamps = [stamp for stamp in given if isinstance(stamp, str)]
     # Both ends count. As text, since that is how they sort as well.
     if stamps and not any(start <= stamp[:19].replace(" ", "T") <= end for stamp in stamps):

@@ -21,8 +21,10 @@ from aq_resources.network_toolkit.rows import (
 from aq_resources.networks.airqo.bodies import (
     FIELDS,
     calibrated,
+    device_of,
     records_of,
     source_of,
+    stamp_of,
 )
 from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.versions import VERSION_SCHEMA
@@ -63,8 +65,7 @@ class AirQoRows:
         if not isinstance(record, dict):
             self.problems.add(source, "no_object", str(record))
             return
-        device = record.get("device") or record.get("device_name")
-        stamp = record.get("time") or record.get("datetime")
+        device, stamp = device_of(record), stamp_of(record)
         if not isinstance(device, str):
             self.problems.add(source, "no_device", str(record))
             return

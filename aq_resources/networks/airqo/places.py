@@ -10,7 +10,7 @@ import polars as pl
 from aq_resources.network_client import Problems
 from aq_resources.network_toolkit.bodies import as_dict, dicts_in
 from aq_resources.network_toolkit.rows import instant
-from aq_resources.networks.airqo.bodies import position, records_of
+from aq_resources.networks.airqo.bodies import device_of, position, records_of, stamp_of
 from aq_resources.networks.airqo.parse import SECONDS, STAMP
 from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.places import PLACE_SCHEMA
@@ -43,8 +43,7 @@ def read_places(answers: Iterable[RawAnswer]) -> pl.DataFrame:
 
 
 def _row(record: dict[str, Any], answer: RawAnswer) -> tuple[Any, ...] | None:
-    device = record.get("device") or record.get("device_name")
-    stamp = record.get("time") or record.get("datetime")
+    device, stamp = device_of(record), stamp_of(record)
     if not isinstance(device, str) or not isinstance(stamp, str):
         return None
     site = as_dict(record.get("siteDetails")) or record

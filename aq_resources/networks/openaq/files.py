@@ -111,8 +111,9 @@ class FileReader:
         # it. Of hourly values that is the value itself. Full hours are those of the local clock.
         beyond = pl.col("beyond")
         hour = (pl.col("stamp") - pl.duration(microseconds=1) + beyond).dt.truncate("1h") - beyond
+        requests = requests_of(answers)
         table = (
-            beside(table, "answer", requests_of(answers))
+            beside(table, "answer", requests)
             .with_columns(hour=hour)
             .filter(pl.col("hour") >= pl.col("start"), pl.col("hour") < pl.col("end"))
         )
@@ -132,7 +133,7 @@ class FileReader:
         values = table.unique(moment, keep="last", maintain_order=True).select(
             "answer",
             "sensor",
-            *("start", "end", "pulled_at", "twice"),
+            "twice",
             station="location_id",
             name="parameter",
             parameter=pl.col("parameter").replace_strict(
@@ -145,12 +146,10 @@ class FileReader:
         )
         values = values.with_columns(usable=usable_values(values))
         series = ["answer", "sensor", "station", "name", "unit"]
-        hours = hourly_means(values, series).join(
-            values.group_by(*series, "hour").agg(
-                pl.col("start", "end", "pulled_at").first(), pl.col("twice").any()
-            ),
-            on=[*series, "hour"],
-            maintain_order="left",
+        key = [*series, "hour"]
+        repeated = values.filter("twice").select(*key, "twice").unique()
+        hours = beside(hourly_means(values, series), "answer", requests).join(
+            repeated, on=key, how="left", maintain_order="left"
         )
         self._rows.frames.append(
             hours.select(
@@ -164,7 +163,7 @@ class FileReader:
                 start="start",
                 end="end",
                 pulled_at="pulled_at",
-                duplicate="twice",
+                duplicate=pl.col("twice").fill_null(value=False),
                 provider_flag=pl.lit(value=False),
             ).select(ROW_SCHEMA.names())
         )

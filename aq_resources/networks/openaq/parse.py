@@ -127,9 +127,8 @@ class _Reader:
             if row.value is not None and not math.isfinite(row.value):
                 self._problems.add(str(sensor), "not_a_number", f"{ends.isoformat()}: {row.value}")
                 continue
-            content = (
-                *(row.parameter.name, row.parameter.units, row.value, row.share, row.doubted),
-            )
+            parameter = row.parameter
+            content = (parameter.name, parameter.units, row.value, row.share, row.doubted)
             # The same row twice is one row.
             if seen.get(ends) == content:
                 continue
