@@ -23,9 +23,11 @@ from aq_resources.stores.day_files import DayFiles
 from aq_resources.stores.raw_pulls import DamagedPull, RawPullStore
 from aq_resources.stores.version_reader import VersionReader
 from aq_science.quality.core import SEEN_BY_TESTS, Suite
-from aq_science.quality.suite import STANDARD
+from aq_science.quality.neighbours import neighbours_within
+from aq_science.quality.suite import NEIGHBOURHOOD_KM, STANDARD
 from aq_science.readings import hourly_readings, in_canonical_units
 from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.tables.stations import STATIONS
 from aq_science.versions import fold_versions
 from aq_science.windows import Window
 
@@ -47,6 +49,7 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
         ),
         partitions_def=partitions,
         backfill_policy=ONE_RUN,
+        deps=[dg.AssetKey([config.name, STATIONS.name])],
         description=(
             f"Hourly readings of {title(config)}: newest pull wins, canonical units, quality flags "
             "with reasons. Stamps are the UTC start of the hour."
@@ -71,6 +74,7 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
             suite,
             config.name,
             services.settings.gas_reference_celsius,
+            neighbours_within(services.warehouse.rows(config.name, STATIONS), NEIGHBOURHOOD_KM),
             own,
             beside,
         )
@@ -85,6 +89,8 @@ class _Fold:
     """Hourly readings of some days, out of the raw pulls of these and of those that the tests see.
 
     `own` are the run's days; `beside` those whose flags a change within them may reach.
+    `neighbours` are the stations' as they are known today: one that is described later, or moves,
+    changes flags when the day is folded again.
     """
 
     reader: VersionReader
@@ -92,6 +98,7 @@ class _Fold:
     suite: Suite
     network: str
     reference_c: float
+    neighbours: pl.DataFrame
     own: Window
     beside: Sequence[Window]
     # What was read to decide on each.
@@ -108,7 +115,14 @@ class _Fold:
             if is_beside:
                 return None
             raise
-        frame = hourly_readings(versions, self.network, self.reference_c, self.suite, within=days)
+        frame = hourly_readings(
+            versions,
+            self.network,
+            self.reference_c,
+            self.suite,
+            within=days,
+            neighbours=self.neighbours,
+        )
         unchanged = is_beside and frame.equals(self.files.scan_days(days.dates).collect())
         return None if unchanged else frame
 

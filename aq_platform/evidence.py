@@ -20,7 +20,8 @@ from aq_science.averages import REACH_AFTER, REACH_BEFORE
 from aq_science.gaps import expected_hours, hour_causes
 from aq_science.parameters import PARAMETERS
 from aq_science.quality.findings import findings
-from aq_science.quality.suite import STANDARD
+from aq_science.quality.neighbours import neighbours_within
+from aq_science.quality.suite import NEIGHBOURHOOD_KM, STANDARD
 from aq_science.readings import in_canonical_units
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
@@ -249,15 +250,17 @@ def _tests(series: _Series, window: Window) -> Iterator[str]:
     """What the tests that fired saw, and their limits."""
     days = Window.of_days(window.start.date(), window.start.date())
     reader = VersionReader(series.pulls, series.services.client(series.config.name))
+    stations = series.services.warehouse.rows(series.config.name, STATIONS)
+    of_station = pl.col("station_id").cast(pl.String) == series.station
+    near = neighbours_within(stations, NEIGHBOURHOOD_KM)
+    around = near.filter(of_station)["neighbour"]
     versions = reader.read(STANDARD.with_context(days)).filter(
-        pl.col("station_id").cast(pl.String) == series.station
+        of_station | pl.col("station_id").is_in(around.implode())
     )
     converted = in_canonical_units(
         fold_versions(versions), series.services.settings.gas_reference_celsius
     )
-    fired = findings(converted).filter(
-        pl.col("hour") == window.start, pl.col("parameter") == series.parameter
-    )
+    fired = findings(converted, neighbours=near).filter(*series.own, pl.col("hour") == window.start)
     for row in fired.iter_rows(named=True):
         yield (
             f"  test {row['test']} ({row['flag']}): saw {_number(row['observed'])}, "

@@ -19,7 +19,8 @@ class Parameter:
     made mostly of zeros counts as a stuck or clipped sensor: 1 where clean air itself is never
     zero at the sensor's resolution, more where an hour may honestly round to zero. `spike` is by
     how much an hour must at least stand out from those beside it to be no air. `least_maximum` is
-    what the highest hour of a day exceeds everywhere on earth.
+    what the highest hour of a day exceeds everywhere on earth. `rate` is by how much the quantity
+    may change from an hour to the next; None where fires, fronts and traffic know no bound.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Parameter:
     zero_hours: int = 6
     spike: float | None = None
     least_maximum: float | None = None
+    rate: float | None = None
 
 
 UG, MG = "µg/m³", "mg/m³"
@@ -59,9 +61,9 @@ _ALL = (
     Parameter(
         "co2", "ppm", (200, 20000), (350, 5000), molar_mass=44.009, pollutant=False, zero_hours=1
     ),
-    Parameter("temperature", "°C", (-60, 85), (-45, 55), signed=True, pollutant=False),
+    Parameter("temperature", "°C", (-60, 85), (-45, 55), signed=True, pollutant=False, rate=20),
     Parameter("humidity", "%", (0, 100.5), (0, 100.5), pollutant=False, zero_hours=1),
-    Parameter("pressure", "hPa", (500, 1100), (550, 1085), pollutant=False, zero_hours=1),
+    Parameter("pressure", "hPa", (500, 1100), (550, 1085), pollutant=False, zero_hours=1, rate=20),
 )
 
 PARAMETERS: dict[str, Parameter] = {p.name: p for p in _ALL}

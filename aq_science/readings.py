@@ -25,6 +25,7 @@ def hourly_readings(
     reference_c: float = EU_REFERENCE_C,
     suite: Suite = STANDARD,
     within: Window | None = None,
+    neighbours: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Folded versions as `HOURLY_READINGS`: canonical units, quality flags and their reasons.
 
@@ -38,11 +39,12 @@ def hourly_readings(
         suite: The quality tests to run.
         within: Only the hours of this window are returned; the others of `folded` are what the
             tests look at beside them (`Suite.with_context`). None returns all of them.
+        neighbours: Which stations are `NEIGHBOURS` of each other; None where that is not known.
 
     Returns:
         The readings in the order of `folded`; `hour` is the UTC beginning of the hour.
     """
-    flagged = flag_readings(in_canonical_units(folded, reference_c), suite)
+    flagged = flag_readings(in_canonical_units(folded, reference_c), suite, neighbours)
     if within is not None:
         flagged = flagged.filter(pl.col("hour").is_between(within.start, within.end, closed="left"))
     units = pl.Series([p.unit for p in PARAMETERS.values()], dtype=UNIT)

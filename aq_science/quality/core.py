@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from aq_science.parameters import PARAMETERS, Parameter
@@ -29,6 +30,18 @@ class Criterion(NamedTuple):
 # A criterion that only has to look closely at a few of the readings is made from them.
 MadeFromReadings = Callable[[pl.DataFrame], Criterion]
 
+
+class MadeAmongNeighbours(NamedTuple):
+    """A criterion made from the readings and from which stations are `NEIGHBOURS` of each other."""
+
+    make: Callable[[pl.DataFrame, pl.DataFrame], Criterion]
+
+
+Entry = Criterion | MadeFromReadings | MadeAmongNeighbours
+
+# Pairs of stations, in both directions.
+NEIGHBOURS = pl.Schema({"station_id": pl.Categorical(), "neighbour": pl.Categorical()})
+
 NOTHING = pl.lit(None, pl.Float64)
 
 # Columns that a test may look at in the readings of other days.
@@ -41,11 +54,56 @@ def by_parameter(threshold: Callable[[Parameter], float]) -> pl.Expr:
     return pl.lit(numbers).gather(pl.col("parameter").to_physical())
 
 
-def either(*entries: Criterion | MadeFromReadings) -> MadeFromReadings:
+def found_at(
+    count: int, rows: np.ndarray, observed: np.ndarray, limit: np.ndarray | float
+) -> Criterion:
+    """The criterion that fires on some rows of many.
+
+    Args:
+        count: Number of readings.
+        rows: The places of those that are found.
+        observed: What was compared there, in the order of `rows`.
+        limit: And with what.
+
+    Returns:
+        The criterion, whose `observed` and `limit` are null on all other rows.
+    """
+    columns = []
+    for numbers in (observed, limit):
+        column = np.full(count, np.nan)
+        column[rows] = numbers
+        columns.append(pl.lit(pl.Series(column, nan_to_null=True)))
+    return Criterion(columns[1].is_not_null(), *columns)
+
+
+def nowhere() -> Criterion:
+    """The criterion that fires on no row."""
+    return Criterion(pl.repeat(value=False, n=pl.len()), NOTHING, NOTHING)
+
+
+def made(entry: Entry, readings: pl.DataFrame, neighbours: pl.DataFrame) -> Criterion:
+    """The criterion of an entry for some readings.
+
+    Args:
+        entry: What a quality test holds.
+        readings: The readings, with the columns that the test asks for.
+        neighbours: Which of their stations are `NEIGHBOURS` of each other.
+
+    Returns:
+        The criterion, good for these readings alone.
+    """
+    if isinstance(entry, Criterion):
+        return entry
+    if isinstance(entry, MadeAmongNeighbours):
+        return entry.make(readings, neighbours)
+    return entry(readings)
+
+
+def either(*entries: Entry) -> MadeAmongNeighbours:
     """What the first of several ways to look at a reading finds, or else the next."""
 
-    def made(readings: pl.DataFrame) -> Criterion:
-        criteria = [one if isinstance(one, Criterion) else one(readings) for one in entries]
+    def first(readings: pl.DataFrame, neighbours: pl.DataFrame) -> Criterion:
+        criteria = [made(entry, readings, neighbours) for entry in entries]
         fires = [one.fires.fill_null(value=False) for one in criteria]
 
         def of_the_first(column: str) -> pl.Expr:
@@ -56,7 +114,7 @@ def either(*entries: Criterion | MadeFromReadings) -> MadeFromReadings:
 
         return Criterion(pl.any_horizontal(fires), of_the_first("observed"), of_the_first("limit"))
 
-    return made
+    return MadeAmongNeighbours(first)
 
 
 @dataclass(frozen=True)
@@ -66,11 +124,11 @@ class QualityTest:
     `criteria` holds what it finds, by the flag that it then gives; of several that fire the worst
     flag counts. To decide on an hour the test looks at the hour's whole UTC day and beyond that at
     most `before` back and `after` ahead of the hour, at readings alone and never at other tests'
-    findings.
+    findings. Those of neighbouring stations count among what it sees at the same hours.
     """
 
     name: str
-    criteria: Mapping[str, Criterion | MadeFromReadings]
+    criteria: Mapping[str, Entry]
     before: timedelta = timedelta()
     after: timedelta = timedelta()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from aq_science.quality.core import Criterion, Suite
+from aq_science.quality.core import NEIGHBOURS, Criterion, Suite, made
 from aq_science.quality.runs import RUN_COLUMNS, with_runs
 from aq_science.quality.suite import STANDARD
 from aq_science.tables.types import FLAG, FLAGS
@@ -27,16 +27,24 @@ class _Outcome:
     fired: pl.Series
 
 
-def flag_readings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFrame:
-    """Add `flag` and `reasons` to readings in canonical units; keeps the row order.
+def flag_readings(
+    readings: pl.DataFrame, suite: Suite = STANDARD, neighbours: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Add `flag` and `reasons` to readings in canonical units.
 
-    `readings` needs `station_id, parameter, hour, value, value_native, coverage, duplicate,
-    provider_flag, status`. Values that are not finite become null in `value` and stay in
-    `value_native`. `reasons` names the tests that fired, in the suite's order; the worst of their
-    flags is the row's, `valid` where none fired.
+    Args:
+        readings: `station_id, parameter, hour, value, value_native, coverage, duplicate,
+            provider_flag, status`.
+        suite: The quality tests to run.
+        neighbours: Which stations are `NEIGHBOURS`; None where that is not known.
+
+    Returns:
+        The readings in their order. Values that are not finite become null in `value` and stay in
+        `value_native`. `reasons` names the tests that fired, in the suite's order; the worst of
+        their flags is the row's, `valid` where none fired.
     """
     readings = with_runs(_finite_values(readings))
-    outcomes = [outcome for outcome in _outcomes(readings, suite) if outcome.fired.any()]
+    outcomes = [o for o in _outcomes(readings, suite, neighbours) if o.fired.any()]
     place = np.zeros(len(readings), np.uint32)
     rows, combination, met = _combinations(outcomes)
     place[rows] = combination
@@ -50,11 +58,19 @@ def flag_readings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFra
     )
 
 
-def findings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFrame:
+def findings(
+    readings: pl.DataFrame, suite: Suite = STANDARD, neighbours: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """One row a reading and test that fired, sorted by station, parameter, hour and the suite.
 
-    `readings` as in `flag_readings`. Returns `station_id, parameter, hour, test, flag, observed,
-    limit`: what the test compared, and with what.
+    Args:
+        readings: As in `flag_readings`.
+        suite: The quality tests to run.
+        neighbours: Which stations are `NEIGHBOURS`; None where that is not known.
+
+    Returns:
+        `station_id, parameter, hour, test, flag, observed, limit`: what the test compared, and with
+        what.
     """
     readings = with_runs(_finite_values(readings))
     key = ("station_id", "parameter", "hour")
@@ -78,7 +94,7 @@ def findings(readings: pl.DataFrame, suite: Suite = STANDARD) -> pl.DataFrame:
             outcome.criterion.observed.alias("observed"),
             outcome.criterion.limit.alias("limit"),
         ).filter(outcome.fired)
-        for outcome in _outcomes(readings, suite)
+        for outcome in _outcomes(readings, suite, neighbours)
         if outcome.fired.any()
     ]
     return (
@@ -92,10 +108,13 @@ def _finite_values(readings: pl.DataFrame) -> pl.DataFrame:
     return readings.with_columns(value=pl.when(pl.col("value").is_finite()).then("value"))
 
 
-def _outcomes(readings: pl.DataFrame, suite: Suite) -> Iterator[_Outcome]:
+def _outcomes(
+    readings: pl.DataFrame, suite: Suite, neighbours: pl.DataFrame | None
+) -> Iterator[_Outcome]:
     """Every flag that a test may give, in the suite's order, with the rows that get it."""
-    made = [
-        (test.name, flag, entry if isinstance(entry, Criterion) else entry(readings))
+    near = NEIGHBOURS.to_frame() if neighbours is None else neighbours
+    criteria = [
+        (test.name, flag, made(entry, readings, near))
         for test in suite.tests
         for flag, entry in test.criteria.items()
     ]
@@ -104,11 +123,11 @@ def _outcomes(readings: pl.DataFrame, suite: Suite) -> Iterator[_Outcome]:
         readings.lazy()
         .select(
             criterion.fires.fill_null(value=False).alias(str(n))
-            for n, (_, _, criterion) in enumerate(made)
+            for n, (_, _, criterion) in enumerate(criteria)
         )
         .collect()
     )
-    for column, (test, flag, criterion) in zip(fired.iter_columns(), made, strict=True):
+    for column, (test, flag, criterion) in zip(fired.iter_columns(), criteria, strict=True):
         yield _Outcome(test, flag, criterion, column)
 
 

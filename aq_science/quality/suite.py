@@ -6,18 +6,22 @@ import math
 from functools import partial
 
 from aq_science.parameters import PARAMETERS, SENTINELS
+from aq_science.quality.attenuated_signal import attenuated_signal
 from aq_science.quality.conflicts import duplicate_hour
 from aq_science.quality.core import QualityTest, Suite, by_parameter, either
 from aq_science.quality.coverage import coverage
 from aq_science.quality.flat_line import flat_line, flat_line_of_zeros
 from aq_science.quality.gross_range import gross_range
 from aq_science.quality.negative import negative, negative_code
+from aq_science.quality.neighbours import out_of_step, unless_shared
 from aq_science.quality.provider import provider_flag, withdrawn
+from aq_science.quality.rate_of_change import rate_of_change
 from aq_science.quality.runs import REACH
 from aq_science.quality.size_classes import pm25_above_pm10
 from aq_science.quality.spike import alone_above, spike
 from aq_science.quality.unit_scale import implausibly_small
 from aq_science.quality.validity import no_value, not_finite, sentinel, unknown_unit
+from aq_science.windows import HOUR
 
 # Share of a day's present hours that must be exactly zero for the sensor to count as stuck.
 STUCK_SHARE = 0.75
@@ -46,6 +50,16 @@ PM25_TIMES, PM25_BEYOND = 1.2, 10.0
 # From so many hours on a day shows its size.
 SIZE_HOURS = 6
 
+# A day's values lie so close to each other nowhere in the air: at three stations of Beijing no day
+# of any pollutant stays within 14 % (UCI PRSA, 2013 to 2015). That is a sensor's last digit.
+STILL_SHARE, STILL_HOURS, STILL_VALUES = 0.005, 18, 4
+
+# Stations so close to each other breathe the same air, give or take a street.
+NEIGHBOURHOOD_KM = 15.0
+# All neighbours, of whom there are so many, contradict a day that is so often as high as theirs or
+# as low, and a share of a spike apart.
+STEP_TIMES, STEP_SPIKES, STEP_STATIONS, STEP_HOURS = 5.0, 0.2, 3, 12
+
 _POLLUTANTS = [p.name for p in PARAMETERS.values() if p.pollutant]
 _SIGNED = [p.name for p in PARAMETERS.values() if p.signed]
 
@@ -69,8 +83,11 @@ STANDARD = Suite(
                         by_parameter(lambda p: p.suspect[0]),
                         by_parameter(lambda p: math.inf if p.pollutant else p.suspect[1]),
                     ),
-                    alone_above(
-                        by_parameter(lambda p: p.suspect[1] if p.pollutant else math.inf),
+                    unless_shared(
+                        alone_above(
+                            by_parameter(lambda p: p.suspect[1] if p.pollutant else math.inf),
+                            EPISODE_SHARE,
+                        ),
                         EPISODE_SHARE,
                     ),
                 ),
@@ -81,12 +98,25 @@ STANDARD = Suite(
         QualityTest(
             "spike",
             {
-                "suspect": spike(
-                    SPIKE_TIMES, by_parameter(lambda p: math.inf if p.spike is None else p.spike)
+                "suspect": unless_shared(
+                    spike(
+                        SPIKE_TIMES,
+                        by_parameter(lambda p: math.inf if p.spike is None else p.spike),
+                    ),
+                    EPISODE_SHARE,
                 )
             },
             before=REACH,
             after=REACH,
+        ),
+        QualityTest(
+            "rate_of_change",
+            {
+                "suspect": partial(
+                    rate_of_change, most={p.name: p.rate for p in PARAMETERS.values() if p.rate}
+                )
+            },
+            before=2 * HOUR,
         ),
         QualityTest("coverage", {"invalid": coverage(LEAST_COVERAGE)}),
         QualityTest("duplicate_hour", {"suspect": duplicate_hour()}),
@@ -111,6 +141,18 @@ STANDARD = Suite(
             after=REACH,
         ),
         QualityTest(
+            "attenuated_signal",
+            {
+                "suspect": partial(
+                    attenuated_signal,
+                    share=STILL_SHARE,
+                    hours=STILL_HOURS,
+                    distinct=STILL_VALUES,
+                    pollutants=_POLLUTANTS,
+                )
+            },
+        ),
+        QualityTest(
             "implausibly_small",
             {
                 "suspect": partial(
@@ -123,6 +165,17 @@ STANDARD = Suite(
         QualityTest(
             "pm25_above_pm10",
             {"suspect": partial(pm25_above_pm10, times=PM25_TIMES, beyond=PM25_BEYOND)},
+        ),
+        QualityTest(
+            "out_of_step",
+            {
+                "suspect": out_of_step(
+                    times=STEP_TIMES,
+                    beyond={p.name: STEP_SPIKES * p.spike for p in PARAMETERS.values() if p.spike},
+                    hours=STEP_HOURS,
+                    stations=STEP_STATIONS,
+                )
+            },
         ),
         QualityTest(
             "negative_code",

@@ -216,3 +216,39 @@ def test_minutes_count_in_runs() -> None:
     """Hours of zones of half hours follow one another as others do."""
     found = flagged([5.0, 5.0, 9.0]).with_columns(hour=pl.col("hour") + timedelta(minutes=30))
     assert with_runs(found)["run_rows"].to_list() == [2, 2, 1]
+
+
+class TestRateOfChange:
+    AFTERNOON = (21.0, 22.5, 24.0, 25.0, 24.5, 23.0)
+
+    def test_a_jump_there_and_back_is_one_odd_hour(self) -> None:
+        found = flagged([*self.AFTERNOON, 52.0, *self.AFTERNOON], "temperature", "°C")
+        assert found["reasons"].to_list() == [*[[]] * 6, ["rate_of_change"], *[[]] * 6]
+
+    def test_a_step_is_seen_where_it_happens(self) -> None:
+        found = flagged([1013.0, 1012.0, 950.0, 951.0], "pressure", "hPa")
+        assert found["flag"].to_list() == ["valid", "valid", "suspect", "valid"]
+
+    def test_across_a_gap_nothing_is_judged(self) -> None:
+        found = flagged([2.0, None, 30.0], "temperature", "°C")
+        assert set(found["flag"]) == {"valid"}
+
+    def test_smoke_knows_no_bound(self) -> None:
+        assert set(flagged([12.0, 15.0, 430.0, 460.0, 300.0])["flag"]) == {"valid"}
+
+
+class TestAttenuatedSignal:
+    NOISE = tuple(37.0 + 0.01 * (n * 7 % 5) for n in range(24))
+
+    def test_the_last_digit_alone_moves(self) -> None:
+        found = flagged(self.NOISE)
+        assert set(found["flag"]) == {"suspect"}
+        assert reasons(found) == ["attenuated_signal"]
+
+    @pytest.mark.parametrize(
+        "values",
+        [NOISE[:12], [*NOISE[:20], 38.0, 41.0, 39.0, 37.5], [n * 0.2 + 37 for n in range(24)]],
+        ids=["half a day", "it moves after all", "it drifts"],
+    )
+    def test_what_is_no_such_day(self, values: Sequence[float]) -> None:
+        assert "attenuated_signal" not in reasons(flagged(values))
