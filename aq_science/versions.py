@@ -28,6 +28,9 @@ VERSION_SCHEMA = pl.Schema(
         "duplicate": pl.Boolean(),
         # Whether the provider doubts the value, and what it calls it.
         "provider_flag": pl.Boolean(),
+        # How often the instrument's two channels are as far apart as they may be; null where they
+        # agree, or are not known.
+        "channels_apart": pl.Float64(),
         "status": STATUS,
         "pulled_at": INSTANT,
     }
@@ -52,7 +55,7 @@ WHOLE_SCHEMA = pl.Schema(
 # What makes two versions of an hour the same reading.
 _CONTENT = (
     *("value_native", "unit_native", "coverage", "sensor_id", "duplicate", "provider_flag"),
-    "status",
+    *("channels_apart", "status"),
 )
 _SERIES = ("station_id", "parameter", "sensor_id")
 
@@ -138,6 +141,7 @@ def with_withdrawals(
             coverage=None,
             duplicate=False,
             provider_flag=False,
+            channels_apart=None,
             status=pl.lit("withdrawn", STATUS),
         )
         .select(pl.col(name).cast(kind) for name, kind in VERSION_SCHEMA.items())

@@ -43,6 +43,7 @@ def versions(*rows: dict[str, Any]) -> pl.DataFrame:
         "sensor_id": None,
         "duplicate": False,
         "provider_flag": False,
+        "channels_apart": None,
         "status": None,
         "pulled_at": MIDNIGHT + DAY,
     }

@@ -31,6 +31,7 @@ _OPTIONAL = {
     "sensor_id": None,
     "duplicate": False,
     "provider_flag": False,
+    "channels_apart": None,
     "status": None,
 }
 

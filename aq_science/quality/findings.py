@@ -34,7 +34,7 @@ def flag_readings(
 
     Args:
         readings: `station_id, parameter, hour, value, value_native, coverage, duplicate,
-            provider_flag, status`.
+            provider_flag, channels_apart, status`.
         suite: The quality tests to run.
         neighbours: Which stations are `NEIGHBOURS`; None where that is not known.
 

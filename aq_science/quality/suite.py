@@ -7,6 +7,7 @@ from functools import partial
 
 from aq_science.parameters import PARAMETERS, SENTINELS
 from aq_science.quality.attenuated_signal import attenuated_signal
+from aq_science.quality.channels import two_channels
 from aq_science.quality.conflicts import duplicate_hour
 from aq_science.quality.core import QualityTest, Suite, by_parameter, either
 from aq_science.quality.coverage import coverage
@@ -119,6 +120,7 @@ STANDARD = Suite(
             before=2 * HOUR,
         ),
         QualityTest("coverage", {"invalid": coverage(LEAST_COVERAGE)}),
+        QualityTest("two_channels", {"suspect": two_channels()}),
         QualityTest("duplicate_hour", {"suspect": duplicate_hour()}),
         QualityTest(
             "flat_line",

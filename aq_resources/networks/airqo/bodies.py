@@ -19,12 +19,13 @@ from aq_resources.network_toolkit.bodies import (
     note_said_error,
 )
 from aq_resources.stores.raw_pulls import RawAnswer
+from aq_science.quality.channels import channels_apart
 
 MEASUREMENTS = "/api/v2/devices/measurements"
 DOWNLOAD = "/api/v3/public/analytics/data-download"
 
 # AirQo's key -> (parameter, unit). The raw channels s1_… and s2_… differ from the calibrated value
-# by up to six times, so they are never read into its series: they stay in the stored answers.
+# by up to six times, so they are never read into its series: what counts is whether they agree.
 FIELDS = {
     "pm2_5": ("pm25", "µg/m³"),
     "pm10": ("pm10", "µg/m³"),
@@ -32,6 +33,8 @@ FIELDS = {
     "temperature": ("temperature", "°C"),
     "humidity": ("humidity", "%"),
 }
+
+TWO_CHANNELS = ("pm2_5", "pm10")
 
 Kind = Literal["token", "tier", "no_data", "too_old", "limited", "refused"]
 
@@ -209,6 +212,12 @@ def _records_in(body: dict[str, Any]) -> list[Any] | None:
         series = (device.get("data") for device in devices)
         return [record for data in series if isinstance(data, list) for record in data]
     return None
+
+
+def apart(record: dict[str, Any], key: str) -> float | None:
+    """How far a quantity's two raw channels are apart (`channels_apart`)."""
+    one, other = (as_number(record.get(f"{channel}_{key}")) for channel in ("s1", "s2"))
+    return None if one is None or other is None else channels_apart(one, other)
 
 
 def calibrated(record: dict[str, Any], key: str) -> object:

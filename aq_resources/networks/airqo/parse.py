@@ -20,6 +20,8 @@ from aq_resources.network_toolkit.rows import (
 )
 from aq_resources.networks.airqo.bodies import (
     FIELDS,
+    TWO_CHANNELS,
+    apart,
     calibrated,
     device_of,
     records_of,
@@ -35,6 +37,8 @@ STAMP = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$"
 SECONDS = "%Y-%m-%d %H:%M:%S"
 # Where exactly 0.0 stands for no reading.
 _ZERO_IS_ABSENT = frozenset({"temperature", "humidity"})
+# Column with how far a record's two channels are apart, and AirQo's key of the quantity.
+_APART = {f"{key}_apart": key for key in TWO_CHANNELS}
 
 
 @dataclass
@@ -49,6 +53,7 @@ class AirQoRows:
     stamps: list[str] = field(default_factory=list)
     named: list[bool] = field(default_factory=list)
     columns: dict[str, list[float | None]] = field(default_factory=lambda: {k: [] for k in FIELDS})
+    apart: dict[str, list[float | None]] = field(default_factory=lambda: {k: [] for k in _APART})
 
     def add(self, answer: RawAnswer) -> None:
         """Take an answer's records, or note why there are none."""
@@ -80,6 +85,8 @@ class AirQoRows:
         self.devices.append(device)
         self.stamps.append(stamp)
         self.named.append(bool(record.get("site_name") or record.get("site_id")))
+        for name, key in _APART.items():
+            self.apart[name].append(apart(record, key))
         for key, values in self.columns.items():
             given = calibrated(record, key)
             number = as_number(given)
@@ -99,8 +106,9 @@ class AirQoRows:
         # An answer none of whose stamps could be read no longer has the known form.
         without_rows = set(read["answer"].unique()) - set(rows["answer"].unique())
         self.unreadable |= {source_of(self.answers[place]) for place in without_rows}
-        others = ["answer", "station_id", "hour", "named", "pulled_at"]
-        return versions_of(self._settle_twins(in_long_form(rows, FIELDS, others)))
+        others = ["answer", "station_id", "hour", "named", "pulled_at", *_APART]
+        long = in_long_form(rows, FIELDS, others)
+        return versions_of(self._settle_twins(long.with_columns(_own_apart()).drop(_APART)))
 
     def _frame(self) -> pl.DataFrame:
         return pl.DataFrame(
@@ -110,13 +118,14 @@ class AirQoRows:
                 "stamp": self.stamps,
                 "named": self.named,
                 **self.columns,
+                **self.apart,
             },
             schema={
                 "answer": pl.Int64(),
                 "station_id": pl.Categorical(),
                 "stamp": pl.String(),
                 "named": pl.Boolean(),
-                **dict.fromkeys(FIELDS, pl.Float64()),
+                **dict.fromkeys([*FIELDS, *_APART], pl.Float64()),
             },
         ).with_columns(
             hour=instant(pl.col("stamp").str.extract(STAMP).str.replace("T", " "), SECONDS)
@@ -138,7 +147,9 @@ class AirQoRows:
             twins.sort("named", maintain_order=True)
             .group_by(key, maintain_order=True)
             .agg(
-                pl.col("named", "pulled_at", "unit_native", "value_native").last(),
+                pl.col(
+                    "named", "pulled_at", "channels_apart", "unit_native", "value_native"
+                ).last(),
                 duplicate=pl.col("value_native").n_unique() > 1,
             )
         )
@@ -161,3 +172,11 @@ class AirQoRows:
     def _note(self, bad: pl.DataFrame, kind: str) -> None:
         for device, count, stamp in counted(bad, "station_id"):
             self.problems.add(device, kind, stamp, count)
+
+
+def _own_apart() -> pl.Expr:
+    """Each row's own of the columns `_APART`."""
+    parameter = pl.col("parameter")
+    return pl.coalesce(
+        pl.when(parameter == FIELDS[key][0]).then(name) for name, key in _APART.items()
+    ).alias("channels_apart")

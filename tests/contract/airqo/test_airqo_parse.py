@@ -165,6 +165,50 @@ def test_what_was_revised_between_two_fetches_is_counted(
     } == {(*key, after) for key, (_, after) in changed.items()}
 
 
+def test_hours_whose_two_channels_disagree_are_suspect(
+    real_data: Path, client: AirQoClient
+) -> None:
+    """One device's second channel is off for fifteen hours; counted from the bodies."""
+    first, _ = fetched(real_data, client)
+    readings = hourly_readings(fold_versions(first), "airqo")
+    apart = readings.filter(pl.col("reasons").list.contains("two_channels"))
+    assert Counter(apart.select("station_id", "parameter").iter_rows()) == {
+        ("airqo_g5225", "pm25"): 15,
+        ("airqo_g5225", "pm10"): 8,
+    }
+    assert set(apart["flag"]) == {"suspect"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "fires"),
+    [
+        (0.0, 40.0, True),
+        (40.0, 0.0, True),
+        (2.0, 6.9, False),
+        (60.0, 90.0, False),
+        (None, 9, False),
+    ],
+    ids=["a dead one", "the other", "little apart", "of much alike", "one alone"],
+)
+def test_a_channel_that_is_dead(
+    client: AirQoClient, one: float | None, other: float | None, *, fires: bool
+) -> None:
+    row = {
+        "device_name": "aq_1",
+        "datetime": "2025-06-10 05:00:00Z",
+        "pm2_5": 20.0,
+        "pm10": 30.0,
+        "s1_pm2_5": one,
+        "s2_pm2_5": other,
+    }
+    parsed = client.parse([answer({"status": "success", "data": [row]}, path=DOWNLOAD)])
+    readings = hourly_readings(fold_versions(parsed.versions), "airqo")
+    assert dict(readings.select("parameter", "reasons").iter_rows()) == {
+        "pm25": ["two_channels"] if fires else [],
+        "pm10": [],
+    }
+
+
 def test_raw_channels_are_in_no_series_and_zero_weather_is_none(
     real_data: Path, client: AirQoClient
 ) -> None:

@@ -31,10 +31,11 @@ SCHEMA = pl.Schema(
         "duplicate": pl.Boolean(),
         "coverage": pl.Float64(),
         "provider_flag": pl.Boolean(),
+        "channels_apart": pl.Float64(),
         "status": STATUS,
     }
 )
-UNKNOWN = (None, False, None)
+UNKNOWN = (None, False, None, None)
 SAME = object()
 
 
