@@ -22,6 +22,8 @@ from aq_science.versions import ABSENCE_SCHEMA, VERSION_SCHEMA, complete_hours
 BATCH_CHARACTERS = 16_000_000
 # The kind of problem that rows are all of whose stamps lie elsewhere.
 OUTSIDE_WINDOW = "outside_window"
+# And rows of hours that had not even begun when they were received: a clock is ahead.
+FUTURE_STAMP = "future_stamp"
 _HOUR_US = 3_600_000_000
 # A panic of polars is no `Exception`.
 _RAISED = (Exception, pl.exceptions.PanicException)
@@ -201,8 +203,9 @@ def within_window(rows: pl.DataFrame, source: str, note: Note) -> pl.DataFrame:
         rows: With `hour` (UTC), null where the stamp could not be read, and the window's `start`
             and `end`: `[start, end)`.
         source: Name of the column that says what gives the rows, such as an answer's place.
-        note: Is handed the rows of sources all of whose hours lie elsewhere, as `outside_window`.
-            Other rows outside are nothing to note: networks count both ends of a window.
+        note: Is handed the rows of sources all of whose hours lie elsewhere, as `outside_window`,
+            and those from the future (`begun`). Other rows outside are nothing to note: networks
+            count both ends of a window.
 
     Returns:
         The rows, in their order.
@@ -213,7 +216,19 @@ def within_window(rows: pl.DataFrame, source: str, note: Note) -> pl.DataFrame:
     if len(inside) < len(rows) and inside[source].n_unique() < rows[source].n_unique():
         heard = rows.filter(hour.is_between(before, "end") | hour.is_null())[source].unique()
         note(rows.filter(~pl.col(source).is_in(heard.implode())), OUTSIDE_WINDOW)
-    return inside
+    return begun(inside, note)
+
+
+def begun(rows: pl.DataFrame, note: Note) -> pl.DataFrame:
+    """The rows whose hour had begun when they were received, and those whose stamp is no time.
+
+    `rows` has `hour` and `pulled_at` (UTC); `note` is handed the others, as `future_stamp`.
+    """
+    ahead = rows["hour"] > rows["pulled_at"]
+    if not ahead.any():
+        return rows
+    note(rows.filter(ahead), FUTURE_STAMP)
+    return rows.filter(~ahead.fill_null(value=False))
 
 
 def whole_hours(

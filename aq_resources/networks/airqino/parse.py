@@ -10,6 +10,7 @@ import polars as pl
 from aq_resources.network_client import Problems
 from aq_resources.network_toolkit.bodies import is_refusal
 from aq_resources.network_toolkit.rows import (
+    FUTURE_STAMP,
     OUTSIDE_WINDOW,
     beside,
     counted,
@@ -91,5 +92,5 @@ class AirQinoRows:
     def _note(self, bad: pl.DataFrame, kind: str) -> None:
         for place, count, stamp in counted(bad, "answer"):
             self.problems.add(station_of(self.answers[place]), kind, stamp, count)
-            if kind != OUTSIDE_WINDOW:
+            if kind not in (OUTSIDE_WINDOW, FUTURE_STAMP):
                 self.answers_with_problems.add(place)

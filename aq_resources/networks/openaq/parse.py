@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlparse
 
@@ -15,7 +16,9 @@ from aq_resources.network_client import Parsed, Problems
 from aq_resources.network_toolkit.bodies import is_refusal
 from aq_resources.network_toolkit.rows import (
     OUTSIDE_WINDOW,
+    begun,
     by_presence,
+    counted,
     in_batches,
     note_set_aside,
     versions_of,
@@ -181,6 +184,7 @@ def _versions(found: OpenAQRows, known: dict[int, Sensor]) -> pl.DataFrame:
     rows = _described(found, known)
     rows = rows.filter(pl.col("station_id").is_not_null(), pl.col("parameter").is_not_null())
     rows = _full_local_hours(rows, found.problems)
+    rows = begun(rows, partial(_note, found.problems))
     keys = ["sensor", "hour", "pulled_at", "start", "end"]
     rows = rows.with_columns(
         duplicate=pl.col("duplicate") | pl.struct(keys).is_duplicated(),
@@ -262,13 +266,13 @@ def _full_local_hours(rows: pl.DataFrame, problems: Problems) -> pl.DataFrame:
         if zone is not None
     ]
     bad = pl.concat([odd.clear(), *wrong])
-    for sensor, count, first in (
-        bad.group_by("sensor", maintain_order=True)
-        .agg(pl.len(), pl.col("ends").first())
-        .iter_rows()
-    ):
-        problems.add(str(sensor), "not_an_hour", f"hour ending {first.isoformat()}", count)
+    _note(problems, bad, "not_an_hour")
     return rows.join(bad, on=["sensor", "hour"], how="anti", maintain_order="left")
+
+
+def _note(problems: Problems, bad: pl.DataFrame, kind: str) -> None:
+    for sensor, count, ends in counted(bad.with_columns(stamp="ends"), "sensor"):
+        problems.add(str(sensor), kind, f"hour ending {ends}", count)
 
 
 def select_sensor(versions: pl.DataFrame) -> pl.DataFrame:

@@ -306,6 +306,17 @@ def test_the_careful_way_reads_what_the_fast_way_reads(
     assert careful.versions.equals(fast.versions)
 
 
+def test_hours_that_had_not_begun_are_counted(client: NetworkClient) -> None:
+    came = datetime(2025, 6, 10, 11, 20, tzinfo=UTC)
+    rows = [{**GOOD, "timestamp": f"2025-06-10 {n}:00:00"} for n in (10, 11, 12, 20)]
+    for data in (rows, rows[2:]):
+        said = recorded_answer({"header": {}, "data": data})
+        parsed = client.parse([msgspec.structs.replace(said, pulled_at=came)])
+        assert problems(parsed) == {"future_stamp": 2}
+        assert parsed.unreadable == ()
+        assert set(values(parsed, "co")) <= {"2025-06-10 10:00:00"}
+
+
 def test_an_hour_in_progress_is_no_reading_however_late_the_answer_stands_in_the_order(
     client: NetworkClient,
 ) -> None:

@@ -466,6 +466,19 @@ def test_the_hour_in_progress_and_hours_outside_the_window_are_left_out(
     ]
 
 
+def test_hours_that_had_not_begun_are_counted(client: AirQoClient) -> None:
+    stamps = ("10T00", "10T12", "10T13")
+    records = [measurement(f"2025-06-{s}:00:00.000Z", pm2_5={"value": 1.0}) for s in stamps]
+    early = DAY.start + timedelta(hours=1, minutes=59)
+    parsed = client.parse([answer(v2(*records), pulled_at=early)])
+    assert [one[2] for one in found(parsed)] == ["10 00"]
+    assert problems(parsed) == {"future_stamp": 2}
+    assert parsed.unreadable == ()
+    alone = client.parse([answer(v2(*records[1:]), pulled_at=early)])
+    assert problems(alone) == {"future_stamp": 2}
+    assert alone.unreadable == ()
+
+
 @pytest.mark.parametrize(
     ("record", "problem"),
     [

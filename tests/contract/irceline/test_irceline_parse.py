@@ -195,6 +195,17 @@ def test_the_hour_in_progress_is_no_reading(client: IrcelineClient) -> None:
     assert parsed.versions["hour"].to_list() == [hour - HOUR]
 
 
+def test_hours_that_had_not_begun_are_counted(client: IrcelineClient) -> None:
+    window = Window.of_days(NOW.date(), NOW.date())
+    hour = NOW.replace(minute=0)
+    body = {"7": {"values": [{"timestamp": ms(hour + n * HOUR), "value": n} for n in (0, 2, 3)]}}
+    parsed = client.parse([answer(body, {"7": ("1030", "Ozone")}, window)])
+    assert parsed.versions["hour"].to_list() == [hour - HOUR]
+    assert [(row["problem"], row["records"]) for row in parsed.problems.rows()] == [
+        ("future_stamp", 2)
+    ]
+
+
 def test_units_are_kept_as_reported_and_convert(client: IrcelineClient) -> None:
     body = {name: points((1, 250.0)) for name in ("1", "2", "3")}
     series = {

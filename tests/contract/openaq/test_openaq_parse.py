@@ -260,6 +260,12 @@ class TestHours:
         parsed = parse(LISTED, kept("/sensors/51/hours", rows))
         assert parsed.versions["hour"].to_list() == [datetime(2026, 6, 18, 8, tzinfo=UTC)]
 
+    def test_hours_that_had_not_begun_are_counted(self) -> None:
+        ends = ("2026-06-18T09:00:00Z", "2026-06-18T12:00:00Z", "2026-06-18T13:00:00Z")
+        parsed = parse(LISTED, kept("/sensors/51/hours", page(*map(hour, ends))))
+        assert parsed.versions["hour"].to_list() == [datetime(2026, 6, 18, 8, tzinfo=UTC)]
+        assert problems(parsed) == {"future_stamp": 2}
+
     def test_a_gap_is_no_reading_whatever_it_covers(self) -> None:
         rows = page(hour("2026-06-01T05:00:00Z", None), hour("2026-06-01T06:00:00Z", 0.0))
         parsed = parse(LISTED, kept("/sensors/51/hours", rows))
