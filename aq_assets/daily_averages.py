@@ -19,6 +19,7 @@ from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
 from aq_science.places import zones_elsewhere
+from aq_science.silent_days import with_silent_days
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.station_places import STATION_PLACES
@@ -90,14 +91,16 @@ def build_daily_averages(
                 bounds = STATION_PLACES.bounds(days)
                 places = services.warehouse.rows(config.name, STATION_PLACES, bounds)
                 elsewhere = zones_elsewhere(places, zones)
-            return daily_averages(
+            dates = (days.dates[0], days.dates[-1])
+            averages = daily_averages(
                 hourly_readings.scan(_reach(days)).select(_READ).collect(),
                 zones,
-                (days.dates[0], days.dates[-1]),
+                dates,
                 day=settings.daily_day,
                 reference_c=settings.gas_reference_celsius,
                 elsewhere=elsewhere,
             )
+            return with_silent_days(averages, stations, zones, dates, settings.daily_day)
 
         # A backfill also asks for the days beside it, and automation for today at midnight: a day's
         # own readings may have yet to come.

@@ -24,7 +24,7 @@ from aq_science.indices import (
     daily_aqi,
 )
 from aq_science.parameters import PARAMETERS
-from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
+from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES, REASON
 from aq_science.tables.types import PARAMETER, PARAMETER_SLOTS, SERIES, UNIT
 from aq_science.units import EU_REFERENCE_C
 from aq_science.windows import DAY, HOUR, Window
@@ -104,6 +104,21 @@ class _Calendar:
         return self.dates.gather_every(_QUARTERS, quarter).slice(first, count)
 
 
+def hours_expected(zone: str, dates: tuple[date, date], day: Day) -> pl.DataFrame:
+    """How many hours can begin on each local date.
+
+    Args:
+        zone: IANA name.
+        dates: First and last date, both included.
+        day: Whether a day follows civil or standard time.
+
+    Returns:
+        `date` and `hours_expected` (23, 24 or 25).
+    """
+    counted = _Calendar.of(zone, Window.of_days(*dates), day).expected
+    return counted.filter(pl.col("date").is_between(*dates))
+
+
 def rule_name(day: Day) -> str:
     """Name of the rule behind `valid` and the day."""
     return f"75_percent_of_hours_{day}_day"
@@ -118,7 +133,7 @@ def daily_averages(
     reference_c: float = EU_REFERENCE_C,
     elsewhere: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Daily averages of local days, of each station and parameter with any present hour.
+    """Daily averages of local days, of each station and parameter with a row of any hour.
 
     Args:
         hourly: `HOURLY_READINGS` (at least network, station_id, parameter, hour, value, flag; hours
@@ -197,7 +212,7 @@ def _one_zone(
     days = (
         _by_group(hourly.with_columns(calendar.date_of(hourly["hour"])))
         .with_columns((pl.col("group") % _DATES).cast(pl.Int32).cast(pl.Date).alias("date"))
-        .filter((pl.col("hours_present") > 0) & pl.col("date").is_between(*dates))
+        .filter(pl.col("date").is_between(*dates))
     )
     stations = (
         hourly.select(pl.col("station_id").unique())
@@ -267,7 +282,9 @@ def _by_group(dated: pl.DataFrame) -> pl.DataFrame:
         mean=pl.when(any_valid).then(pl.col("sum_valid") / pl.col("hours_valid")),
         minimum=pl.when(any_valid).then("minimum"),
         maximum=pl.when(any_valid).then("maximum"),
-        mean_all_hours=pl.col("sum_present") / pl.col("hours_present"),
+        mean_all_hours=pl.when(pl.col("hours_present") > 0).then(
+            pl.col("sum_present") / pl.col("hours_present")
+        ),
     )
 
 
@@ -346,6 +363,11 @@ def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFr
         .with_columns(valid=pl.col("completeness") >= COMPLETENESS)
         .with_columns(
             rule=pl.lit(rule_name(day), pl.Categorical()),
+            reason=pl.when(pl.col("mean").is_null()).then(
+                pl.when(pl.col("hours_present") > 0)
+                .then(pl.lit("none_valid", REASON))
+                .otherwise(pl.lit("no_value", REASON))
+            ),
             aqi=pl.when("valid").then(index),
             who_2021_exceeded=pl.when("valid").then(compared > guideline),
         )

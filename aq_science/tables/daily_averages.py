@@ -11,12 +11,16 @@ from aq_science.tables.types import PARAMETER, UNIT
 COMPLETENESS = 0.75
 """Share of a day's hours that have to be valid (2008/50/EC, Annex XI; 40 CFR 50, Appendix N)."""
 
+# Why a day has no mean: none of its hours is there, none has a value, or no value is valid.
+REASON = pl.Enum(["no_reading", "no_value", "none_valid"])
+
 _VALID, _PRESENT, _EXPECTED = (pl.col(f"hours_{name}") for name in ("valid", "present", "expected"))
 
 DAILY_AVERAGES = Table(
     name="daily_averages",
     text=(
-        "One row a station, parameter and local day with at least one present hour. The day in "
+        "One row a station, parameter and local day of which any hour is there; and of stations "
+        "that are still described, one for every day and parameter that they list. The day in "
         "progress has a row too; it counts against the hours of the whole day."
     ),
     key=("network", "station_id", "parameter", "date"),
@@ -76,6 +80,15 @@ DAILY_AVERAGES = Table(
             ),
         ),
         Column("unit", UNIT, "Canonical unit"),
+        Column(
+            "reason",
+            REASON,
+            (
+                "Why there is no mean: `no_reading` (no hour came), `no_value` (all came without "
+                "one, or were taken back), `none_valid` (quality tests rejected all); null where "
+                "there is one. `gaps` and `aq why` say more"
+            ),
+        ),
     ),
     rules=(
         Rule(
@@ -86,6 +99,11 @@ DAILY_AVERAGES = Table(
             | (_PRESENT > _EXPECTED)
             | ~_EXPECTED.is_in([23, 24, 25])
             | pl.col("valid").ne_missing(_VALID >= COMPLETENESS * _EXPECTED),
+        ),
+        Rule(
+            "mean_or_reason",
+            "A day has a mean, or a reason why not.",
+            pl.col("mean").is_null() == pl.col("reason").is_null(),
         ),
     ),
 )

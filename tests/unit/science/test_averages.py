@@ -68,10 +68,17 @@ def test_day_of_flagged_hours_only_has_no_mean_but_is_told(flag: str) -> None:
     assert (row["valid"], row["aqi"], row["who_2021_exceeded"]) == (False, None, None)
 
 
-def test_day_without_any_value_has_no_row() -> None:
-    readings = hourly([1.0, 2.0]).with_columns(value=pl.lit(None, pl.Float64))
+@pytest.mark.parametrize(
+    ("value", "reason", "present"), [(None, "no_value", 0), (-999.0, "none_valid", 2)]
+)
+def test_a_day_without_a_mean_says_why(value: float | None, reason: str, present: int) -> None:
+    readings = hourly([1.0, 2.0], flag="invalid").with_columns(value=pl.lit(value, pl.Float64))
     found = daily_averages(readings, {}, (FIRST, FIRST))
-    assert found.is_empty()
+    row = only(found)
+    assert (row["reason"], row["hours_present"], row["hours_valid"]) == (reason, present, 0)
+    assert row["valid"] is False
+    assert [row[name] for name in ("mean", "minimum", "maximum", "aqi")] == [None] * 4
+    assert row["mean_all_hours"] == value
     assert found.schema == DAILY_AVERAGES.schema
 
 
