@@ -99,6 +99,7 @@ def build_daily_averages(
                 day=settings.daily_day,
                 reference_c=settings.gas_reference_celsius,
                 elsewhere=elsewhere,
+                aqi_table=settings.aqi_table,
             )
             return with_silent_days(averages, stations, zones, dates, settings.daily_day)
 

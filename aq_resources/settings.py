@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aq_resources.failures import SettingsError
 from aq_resources.http.secrets import keep_secret
+from aq_science.indices.us_epa_tables import AqiTable
 from aq_science.units import EU_REFERENCE_C
 
 _S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9._-]+(/[^?#*\[\]\\]*)?")
@@ -123,6 +124,9 @@ class Settings(EnvironmentSettings):
     )
     gas_reference_celsius: float = Field(
         EU_REFERENCE_C, description="Reference for ppm to µg/m³: 20 (EU) or 25 (US EPA)"
+    )
+    aqi_table: AqiTable = Field(
+        "2024", description="US EPA index by the table of `2024` or by the one in force, `by_date`"
     )
 
     sensors: bool = Field(

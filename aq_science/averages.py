@@ -7,22 +7,19 @@ hours, belong to the day on which they end, and 18 of a day's 24 are needed for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from aq_science.indices import (
-    US_EPA_2024,
-    WHO_2021_8H,
-    WHO_2021_DAILY,
-    aqi_category,
-    by_parameter,
-    daily_aqi,
-)
+from aq_science.indices.by_parameter import by_parameter
+from aq_science.indices.us_epa import aqi_category, daily_aqi_of_any
+from aq_science.indices.us_epa_tables import US_EPA_2024, AqiTable, UsEpaTable, tables_between
+from aq_science.indices.who_2021 import WHO_2021_8H, WHO_2021_DAILY
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES, REASON
 from aq_science.tables.types import PARAMETER, PARAMETER_SLOTS, SERIES, UNIT
@@ -132,6 +129,7 @@ def daily_averages(
     day: Day = "civil",
     reference_c: float = EU_REFERENCE_C,
     elsewhere: pl.DataFrame | None = None,
+    aqi_table: AqiTable = "2024",
 ) -> pl.DataFrame:
     """Daily averages of local days, of each station and parameter with a row of any hour.
 
@@ -145,6 +143,8 @@ def daily_averages(
         reference_c: temperature (°C) at which gases are converted, for the index.
         elsewhere: `station_id`, `date` and `timezone` of days on which a station was in another
             zone than that of `zones`.
+        aqi_table: whether the index is by the table of 2024 on every day, so that years compare, or
+            by the one in force on the local day.
 
     Returns:
         `DAILY_AVERAGES` rows. `mean`, `minimum` and `maximum` are over hours flagged `valid`, even
@@ -152,14 +152,18 @@ def daily_averages(
         only.
     """
     if elsewhere is not None and not elsewhere.is_empty():
-        return _moved(hourly, zones, dates, elsewhere, day, reference_c)
+        average = partial(
+            daily_averages, dates=dates, day=day, reference_c=reference_c, aqi_table=aqi_table
+        )
+        return _moved(hourly, zones, elsewhere, average)
     frames = [
         _one_zone(part, network, zone, dates, day)
         for network, zone, part in _by_zone(hourly, zones)
     ]
     if not frames:
         return DAILY_AVERAGES.schema.to_frame()
-    days = _with_indices(pl.concat(frames), day, reference_c)
+    tables = (US_EPA_2024,) if aqi_table == "2024" else tables_between(*dates)
+    days = _with_indices(pl.concat(frames), day, reference_c, tables)
     if len(frames) == 1:
         return days
     return days.sort("network", "station_id", "parameter", "date")
@@ -168,21 +172,18 @@ def daily_averages(
 def _moved(
     hourly: pl.DataFrame,
     zones: dict[str, str],
-    dates: tuple[date, date],
     elsewhere: pl.DataFrame,
-    day: Day,
-    reference_c: float,
+    average: Callable[[pl.DataFrame, dict[str, str]], pl.DataFrame],
 ) -> pl.DataFrame:
     """As `daily_averages`: each day by the zone that its station was in."""
-    days = [daily_averages(hourly, zones, dates, day=day, reference_c=reference_c)]
+    days = [average(hourly, zones)]
     on = ["station_id", "date"]
     there = elsewhere.with_columns(pl.col("station_id").cast(pl.Categorical()))
     days[0] = days[0].join(there, on=on, how="anti")
     for (zone,), part in there.partition_by("timezone", as_dict=True).items():
         own = hourly.filter(pl.col("station_id").is_in(part["station_id"].unique().implode()))
         names = dict.fromkeys(part["station_id"].cast(pl.String).to_list(), str(zone))
-        rows = daily_averages(own, names, dates, day=day, reference_c=reference_c)
-        days.append(rows.join(part, on=on, how="semi"))
+        days.append(average(own, names).join(part, on=on, how="semi"))
     return pl.concat(days).sort("network", "station_id", "parameter", "date")
 
 
@@ -345,13 +346,12 @@ def _running_maxima_of(readings: pl.DataFrame, calendar: _Calendar, quarter: int
     )
 
 
-def _with_indices(days: pl.DataFrame, day: Day, reference_c: float) -> pl.DataFrame:
+def _with_indices(
+    days: pl.DataFrame, day: Day, reference_c: float, tables: tuple[UsEpaTable, ...]
+) -> pl.DataFrame:
     parameter = pl.col("parameter")
-    basis = (pl.col("mean"), pl.col("maximum"), pl.col("max_8h_mean"))
-    index = by_parameter(
-        parameter,
-        {name: daily_aqi(name, *basis, reference_c) for name in US_EPA_2024},
-        pl.lit(None, pl.Int32),
+    index = daily_aqi_of_any(
+        pl.col("mean"), pl.col("maximum"), pl.col("max_8h_mean"), reference_c, tables
     )
     compared = by_parameter(
         parameter, dict.fromkeys(WHO_2021_8H, pl.col("max_8h_mean")), pl.col("mean")

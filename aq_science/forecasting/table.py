@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from aq_science.indices import CATEGORY, aqi, aqi_category, aqi_concentration, by_parameter
+from aq_science.indices.by_parameter import by_parameter
+from aq_science.indices.us_epa import CATEGORY, aqi, aqi_category, aqi_concentration
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.types import PARAMETER, UNIT
 from aq_science.units import EU_REFERENCE_C

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from aq_science.indices import CATEGORY
+from aq_science.indices.us_epa import CATEGORY
 from aq_science.tables.core import Column, Rule, Table
 from aq_science.tables.types import PARAMETER, UNIT
 
@@ -66,8 +66,8 @@ DAILY_AVERAGES = Table(
             "aqi",
             pl.Int32(),
             (
-                "US EPA index of 2024 from the mean (PM2.5, PM10), `max_8h_mean` (CO, O3) or "
-                "the maximum (NO2, SO2); valid days only"
+                "US EPA index from the mean (PM2.5, PM10), `max_8h_mean` (CO, O3) or the maximum "
+                "(NO2, SO2), by the table of 2024 or that of `AQ_AQI_TABLE`; valid days only"
             ),
         ),
         Column("aqi_category", CATEGORY, "Category of the index"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from aq_science.indices import CATEGORY
+from aq_science.indices.us_epa import CATEGORY
 from aq_science.tables.core import Column, Rule, Table
 from aq_science.tables.types import INSTANT, PARAMETER, UNIT
 

@@ -99,7 +99,7 @@ class TestSettings:
         shown = {code(row[0]): code(row[1]) for row in table[1:]}
         for name in ("http_timeout_seconds", "http_attempts", "http_concurrency", "chunk_days"):
             assert float(shown[f"AQ_{name}".upper()]) == Settings.model_fields[name].default
-        for name in ("daily_day", "home"):
+        for name in ("daily_day", "aqi_table", "home"):
             assert shown[f"AQ_{name}".upper()] == str(Settings.model_fields[name].default)
 
     def test_the_keys_of_networks_yaml_are_the_models(self) -> None:

@@ -10,23 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aq_science.averages import daily_averages
-from aq_science.indices import (
+from aq_science.indices.by_parameter import by_parameter
+from aq_science.indices.us_epa import (
     CATEGORIES,
-    INDEX_UNITS,
-    US_EPA_2024,
+    LOWEST_INDICES,
     aqi,
     aqi_category,
     aqi_concentration,
-    by_parameter,
     daily_aqi,
+)
+from aq_science.indices.us_epa_tables import (
+    INDEX_UNITS,
+    US_EPA_2024,
+    US_EPA_TABLES,
+    UsEpaTable,
+    table_on,
+    tables_between,
 )
 from aq_science.units import to_canonical
 from tests.factories import hourly, utc
 
 
-def index_of(parameter: str, concentration: float | None) -> int | None:
+def index_of(
+    parameter: str, concentration: float | None, table: UsEpaTable = US_EPA_2024
+) -> int | None:
     frame = pl.DataFrame({"c": [concentration]}, schema={"c": pl.Float64})
-    return frame.select(aqi(parameter, pl.col("c"))).item()
+    return frame.select(aqi(parameter, pl.col("c"), table)).item()
 
 
 @pytest.mark.parametrize(
@@ -123,17 +132,17 @@ def test_a_day_is_judged_by_what_the_law_names(
     assert frame.select(daily_aqi(parameter, *columns)).item() == index
 
 
-@pytest.mark.parametrize("parameter", US_EPA_2024)
+@pytest.mark.parametrize("parameter", US_EPA_2024.bands)
 def test_noise_below_zero_is_clean_air(parameter: str) -> None:
     assert index_of(parameter, -0.4) == 0
 
 
-@pytest.mark.parametrize("parameter", US_EPA_2024)
+@pytest.mark.parametrize("parameter", US_EPA_2024.bands)
 def test_no_concentration_has_no_index(parameter: str) -> None:
     assert index_of(parameter, None) is None
 
 
-@pytest.mark.parametrize("parameter", US_EPA_2024)
+@pytest.mark.parametrize("parameter", US_EPA_2024.bands)
 @given(st.floats(0, 2000), st.floats(0, 2000))
 def test_more_is_never_better(parameter: str, one: float, other: float) -> None:
     low, high = sorted([one, other])
@@ -174,14 +183,115 @@ def test_category(index: int | None, category: str | None) -> None:
     assert frame.select(aqi_category(pl.col("i"))).item() == category
 
 
-@pytest.mark.parametrize("parameter", US_EPA_2024)
-def test_bands_join_and_name_every_category(parameter: str) -> None:
-    bands = US_EPA_2024[parameter]
-    # Above 0.200 ppm the index of O3 follows the hour, which has a table of its own.
-    assert len(bands) == len(CATEGORIES) - (parameter == "o3")
+@pytest.mark.parametrize("table", US_EPA_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("parameter", US_EPA_2024.bands)
+def test_bands_join_and_categories_begin_with_one(table: UsEpaTable, parameter: str) -> None:
+    bands = table.bands[parameter]
     for (_, high, _, top), (low, _, bottom, _) in pairwise(bands):
         assert low == pytest.approx(high + 10.0 ** -INDEX_UNITS[parameter][1])
         assert bottom == top + 1
+    begun = [low for _, _, low, _ in bands if low in LOWEST_INDICES]
+    # Above 0.200 ppm the index of O3 follows the hour, which has a table of its own; NO2 had no
+    # index below 201 until 2010.
+    no_low = parameter == "no2" and table.in_force_from < date(2010, 4, 12)
+    assert begun == list(LOWEST_INDICES[4 if no_low else 0 : 5 if parameter == "o3" else 6])
+
+
+@pytest.mark.parametrize("parameter", US_EPA_2024.bands)
+def test_the_table_of_2024_has_one_band_a_category(parameter: str) -> None:
+    assert len(US_EPA_2024.bands[parameter]) == len(CATEGORIES) - (parameter == "o3")
+
+
+@pytest.mark.parametrize(
+    ("day", "parameter", "concentration", "index"),
+    [
+        pytest.param(date(1990, 1, 1), "pm25", 15.4, 50, id="before the index, its first table"),
+        pytest.param(date(1999, 10, 4), "pm25", 15.5, 51, id="pm25 of 1999"),
+        pytest.param(date(2013, 3, 17), "pm25", 65.4, 150, id="pm25, last day of 1999's"),
+        pytest.param(date(2013, 3, 18), "pm25", 65.4, 156, id="pm25, first day of 2013's"),
+        pytest.param(date(2013, 3, 18), "pm25", 12.1, 51, id="pm25, moderate of 2013"),
+        pytest.param(date(2024, 5, 5), "pm25", 12.0, 50, id="pm25, last day of 2013's"),
+        pytest.param(date(2024, 5, 6), "pm25", 12.0, 56, id="pm25, first day of 2024's"),
+        pytest.param(date(2024, 5, 5), "pm25", 350.4, 400, id="pm25, two hazardous bands"),
+        pytest.param(date(2024, 5, 5), "pm25", 500.4, 500, id="pm25, end of the second"),
+        pytest.param(date(2008, 5, 26), "o3", 0.084, 100, id="o3, last day of 1999's"),
+        pytest.param(date(2008, 5, 27), "o3", 0.075, 100, id="o3, first day of 2008's"),
+        pytest.param(date(2015, 12, 27), "o3", 0.374, 300, id="o3, last day of 2008's"),
+        pytest.param(date(2015, 12, 28), "o3", 0.070, 100, id="o3, first day of 2015's"),
+        pytest.param(date(2010, 4, 11), "no2", 649.0, None, id="no2, none below 650 ppb"),
+        pytest.param(date(2010, 4, 11), "no2", 650.0, 201, id="no2, as of 1999"),
+        pytest.param(date(2010, 4, 12), "no2", 100.0, 100, id="no2, first day of 2010's"),
+        pytest.param(date(2010, 8, 22), "so2", 144.0, 100, id="so2, last day of 1999's"),
+        pytest.param(date(2010, 8, 23), "so2", 75.0, 100, id="so2, first day of 2010's"),
+        pytest.param(date(2024, 5, 5), "pm10", 504.0, 400, id="pm10, two hazardous bands"),
+        pytest.param(date(2024, 5, 6), "pm10", 504.0, 389, id="pm10, one"),
+    ],
+)
+def test_each_day_has_its_table(
+    day: date, parameter: str, concentration: float, index: int | None
+) -> None:
+    assert index_of(parameter, concentration, table_on(day)) == index
+
+
+def test_tables_are_in_the_order_of_their_days_each_with_a_source() -> None:
+    days = [table.in_force_from for table in US_EPA_TABLES]
+    assert days == sorted(set(days))
+    assert all(table.source for table in US_EPA_TABLES)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "names"),
+    [
+        (date(2024, 1, 1), date(2024, 5, 5), ["2015"]),
+        (date(2024, 5, 5), date(2024, 5, 6), ["2015", "2024"]),
+        (date(1980, 1, 1), date(1980, 1, 2), ["1999"]),
+        (date(2010, 4, 1), date(2013, 3, 18), ["2008", "2010-04", "2010-08", "2013"]),
+    ],
+)
+def test_tables_of_a_stretch_of_days(first: date, last: date, names: list[str]) -> None:
+    assert [table.name for table in tables_between(first, last)] == names
+
+
+@pytest.mark.parametrize(
+    ("day", "index"),
+    [(date(2010, 8, 22), 55), (date(2010, 8, 23), 200)],
+    ids=["by the mean until 2010", "by the hour since"],
+)
+def test_sulphur_dioxide_was_judged_by_the_mean_of_the_day(day: date, index: int) -> None:
+    scale, _ = to_canonical("so2", "ppb") or (1.0, 0.0)
+    frame = pl.DataFrame({"mean": [44.5 * scale], "high": [400.0 * scale], "long": [None]})
+    columns = (pl.col("mean"), pl.col("high"), pl.col("long").cast(pl.Float64))
+    assert frame.select(daily_aqi("so2", *columns, table=table_on(day))).item() == index
+
+
+def test_averages_follow_the_table_in_force_where_that_is_chosen() -> None:
+    """12.0 µg/m³ on both days, around the change of 6 May 2024."""
+    days = (date(2024, 5, 5), date(2024, 5, 6))
+    readings = hourly([12.0] * 48, utc(2024, 5, 5))
+    always = daily_averages(readings, {}, days)
+    assert always["aqi"].to_list() == [56, 56]
+    by_date = daily_averages(readings, {}, days, aqi_table="by_date")
+    assert by_date["aqi"].to_list() == [50, 56]
+    assert by_date["aqi_category"].to_list() == ["Good", "Moderate"]
+
+
+def test_by_date_is_by_the_local_day_also_of_a_station_that_moved() -> None:
+    """Hours of 5 May in UTC, of which some are of 6 May in Auckland."""
+    days = (date(2024, 5, 6), date(2024, 5, 6))
+    readings = hourly([12.0] * 24, utc(2024, 5, 5, 12))
+    moved = pl.DataFrame(
+        {"station_id": ["s1"], "date": [days[0]], "timezone": ["Pacific/Auckland"]}
+    )
+    station = readings["station_id"][0]
+    rows = daily_averages(
+        readings,
+        {station: "UTC"},
+        days,
+        elsewhere=moved.with_columns(station_id=pl.lit(station)),
+        aqi_table="by_date",
+    )
+    assert rows["timezone"].to_list() == ["Pacific/Auckland"]
+    assert rows["aqi"].to_list() == [56]
 
 
 @pytest.mark.parametrize(("celsius", "milligrams"), [(20.0, 10.4797), (25.0, 10.3041)])
