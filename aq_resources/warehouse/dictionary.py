@@ -15,9 +15,14 @@ import polars as pl
 from aq_resources.warehouse.ddl import sql_type
 from aq_science.tables.core import Table
 from aq_science.tables.forecast_models import FORECAST_MODELS
-from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
+from aq_science.tables.registry import REFERENCE_VIEWS, WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 
-DOCUMENTED = WAREHOUSE_TABLES | WAREHOUSE_VIEWS | {FORECAST_MODELS.name: FORECAST_MODELS}
+DOCUMENTED = {
+    **WAREHOUSE_TABLES,
+    **WAREHOUSE_VIEWS,
+    **REFERENCE_VIEWS,
+    FORECAST_MODELS.name: FORECAST_MODELS,
+}
 
 _GENERATED = r"(^## {}\n).*?(^\| column \|.*?\n(?=\n|\Z))"
 

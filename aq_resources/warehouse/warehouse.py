@@ -43,6 +43,7 @@ from aq_resources.warehouse.errors import (
 )
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.reading import whole_read
+from aq_resources.warehouse.reference import create_reference_views
 from aq_resources.warehouse.verification import (
     DamagedFile,
     flush_new_files,
@@ -269,6 +270,7 @@ class Warehouse:
             if note_layout(connection) and rows_beside(connection, self.location.data_path):
                 raise PermanentFailure(lost_catalog(self.location))
             create_all(connection, self._networks)
+            create_reference_views(connection)
             connection.execute("COMMIT")
         except duckdb.Error as error:
             connection.close()

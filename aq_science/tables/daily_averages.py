@@ -70,7 +70,7 @@ DAILY_AVERAGES = Table(
                 "(NO2, SO2), by the table of 2024 or that of `AQ_AQI_TABLE`; valid days only"
             ),
         ),
-        Column("aqi_category", CATEGORY, "Category of the index"),
+        Column("aqi_category", CATEGORY, "Category of the index (`index_categories`)"),
         Column(
             "who_2021_exceeded",
             pl.Boolean(),

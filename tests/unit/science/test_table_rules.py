@@ -14,10 +14,11 @@ from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.raw_pulls import RAW_PULLS
-from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
+from aq_science.tables.registry import REFERENCE_VIEWS, WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 from tests.factories import HOUR, MIDNIGHT, daily_frame, forecast_frame, hourly
 
-TABLES = [*WAREHOUSE_TABLES.values(), *WAREHOUSE_VIEWS.values(), FORECAST_MODELS, RAW_PULLS]
+DECLARED = WAREHOUSE_TABLES | WAREHOUSE_VIEWS | REFERENCE_VIEWS
+TABLES = [*DECLARED.values(), FORECAST_MODELS, RAW_PULLS]
 
 
 def broken_by(table: Table, frame: pl.DataFrame) -> dict[str, int]:
