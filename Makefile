@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo up quick test check check-workflows format docs bench lock image clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs bench agreement lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
@@ -20,6 +20,7 @@ help:
 	@echo "make docs    write the data dictionary's tables of columns from the declared tables"
 	@echo "make hooks   let git check each commit"
 	@echo "make bench   run the benchmarks"
+	@echo "make agreement  compare numbers with those of other people's code"
 	@echo "make lock    write the lock files anew; UPGRADE=1 takes the newest versions"
 	@echo "make image   build the container image aq-platform:local"
 	@echo "make clean   remove .venv and the demo's data (.aq)"
@@ -84,12 +85,19 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.four_networks
 	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
 
+# Others' packages, which fit no environment of ours, in one of their own.
+agreement: setup
+	$(BIN)/uv venv --quiet --allow-existing build/agreement
+	$(BIN)/uv pip install --quiet --python build/agreement --require-hashes -r benchmarks/agreement.lock
+	PYTHONPATH=. build/agreement/bin/python -m benchmarks.agreement
+
 COMPILE = $(BIN)/uv pip compile --universal --no-strip-extras --generate-hashes \
 	--no-emit-index-url --quiet $(if $(UPGRADE),--upgrade)
 
 lock: setup
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev --extra celery pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --constraints requirements.lock benchmarks/agreement.in -o benchmarks/agreement.lock
 
 image:
 	docker build --tag aq-platform:local .
