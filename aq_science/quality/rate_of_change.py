@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from aq_science.quality.core import Criterion, found_at, nowhere
 from aq_science.tables.types import SERIES
 
-_HOUR_US = 3_600_000_000
+# Of minutes since 1970, with room for centuries.
+_SERIES_ROOM = 1 << 32
 
 
 def rate_of_change(readings: pl.DataFrame, *, most: Mapping[str, float]) -> Criterion:
@@ -38,36 +40,43 @@ def rate_of_change(readings: pl.DataFrame, *, most: Mapping[str, float]) -> Crit
     >>> readings.select(jumps.fires).to_series().to_list()
     [False, True, False, False, True]
     """
-    judged = readings.select(parameter="parameter", row=pl.int_range(pl.len())).filter(
-        pl.col("parameter").is_in(list(most))
-    )
-    if judged.is_empty():
-        return nowhere()
     value = pl.col("value")
-    found = (
-        readings[judged["row"]]
-        .select(SERIES, "parameter", hour=pl.col("hour").to_physical(), value="value")
-        .hstack(judged.select("row"))
-        .filter(value.is_not_null())
-        .sort("series", "hour")
-        .with_columns(
-            limit=pl.col("parameter").replace_strict(most, return_dtype=pl.Float64),
-            change=(value - _before(1)).abs(),
-            back=(value - _before(2)).abs(),
+    judged = (
+        readings.lazy()
+        .with_row_index("row")
+        .filter(pl.col("parameter").is_in(list(most)), value.is_not_null())
+        .select(
+            SERIES * _SERIES_ROOM + pl.col("hour").dt.epoch("s") // 60,
+            pl.col("parameter").replace_strict(most, return_dtype=pl.Float64),
+            "value",
+            "row",
         )
-        .filter(
-            pl.col("change") > pl.col("limit"),
-            (pl.col("back") > pl.col("limit")).fill_null(value=True),
-        )
+        .collect()
     )
-    if found.is_empty():
+    places, limits, values, rows = (column.to_numpy() for column in judged)
+    if not (places[1:] > places[:-1]).all():
+        order = np.argsort(places, kind="stable")
+        places, limits, values, rows = (x[order] for x in (places, limits, values, rows))
+    change, former = (_changes(places, values, hours) for hours in (1, 2))
+    # Compared with nothing, a change is NaN, and exceeds no limit.
+    found = np.flatnonzero((change > limits) & ~(former <= limits))
+    if not found.size:
         return nowhere()
-    places, change, limit = (found[name].to_numpy() for name in ("row", "change", "limit"))
-    return found_at(len(readings), places, change, limit)
+    return found_at(len(readings), rows[found], change[found], limits[found])
 
 
-def _before(hours: int) -> pl.Expr:
-    """The value so many hours before, null where that hour is absent; sorted by series and hour."""
-    series, hour = pl.col("series"), pl.col("hour")
-    same = (series == series.shift(hours)) & (hour - hour.shift(hours) == hours * _HOUR_US)
-    return pl.when(same).then(pl.col("value").shift(hours))
+def _changes(places: np.ndarray, values: np.ndarray, hours: int) -> np.ndarray:
+    """By how much each value differs from that of so many hours before; NaN where that is absent.
+
+    Args:
+        places: Series and minute as one number, rising.
+        values: The values at these places.
+        hours: How far to look back; it is that many rows, since rows are hours.
+
+    Returns:
+        Sizes of the changes.
+    """
+    changes = np.full(values.size, np.nan)
+    same = places[hours:] - places[:-hours] == hours * 60
+    changes[hours:] = np.where(same, np.abs(values[hours:] - values[:-hours]), np.nan)
+    return changes
