@@ -21,6 +21,8 @@ from aq_resources.stores.day_files import DayFiles, by_day, file_name
 from aq_resources.stores.object_store import ObjectStore
 from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.warehouse.warehouse import Warehouse
+from aq_science.tables.core import Table
+from aq_science.tables.raw_pulls import RAW_PULLS
 from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 from aq_science.windows import DAY, HOUR, Window
 
@@ -119,6 +121,14 @@ class ObjectStoreIOManager(dg.IOManager):
         """The files of one asset."""
         return DayFiles(self.store, f"{network}/{name}", file_name(name), self.schemas[name])
 
+    def _publish(self, network: str, view: Table, files: DayFiles) -> None:
+        """Show the files, and the raw pulls that they are made of, in the warehouse."""
+        self.warehouse.publish_files(network, view, files.pattern)
+        # Not as answers are stored: to keep one must not need the warehouse.
+        pulls = RawPullStore(self.store, network)
+        if not pulls.is_empty:
+            self.warehouse.publish_files(network, RAW_PULLS, pulls.pattern)
+
     def _write_answers(self, network: str, stream: AnswerStream) -> dict[str, Any]:
         pulls = RawPullStore(self.store, network)
         stored = pulls.append(stream.answers)
@@ -171,7 +181,7 @@ class ObjectStoreIOManager(dg.IOManager):
         except PartitionsLeftOut as error:
             failure = error
         if name in WAREHOUSE_VIEWS and details:
-            self.warehouse.publish_files(network, WAREHOUSE_VIEWS[name], files.pattern)
+            self._publish(network, WAREHOUSE_VIEWS[name], files)
         if failure is not None:
             # What is written is written, and only what is not has failed.
             for key, metadata in details.items():

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from glob import escape
 from urllib.parse import urlparse
 
 import msgspec
@@ -34,6 +35,10 @@ HOLD_SECONDS = 2.0
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _FOLDER = re.compile(r"date=\d{4}-\d\d-\d\d|span=\d{4}-\d\d-\d\d\.\.\d{4}-\d\d-\d\d")
 _FILE = re.compile(r"\d{8}T\d{12}Z\.jsonl\.zst")
+
+# As DuckDB's patterns have it, without `?`, which would begin the query of an address of S3.
+_EACH_FOLDER = "*=[0-9][0-9][0-9][0-9]-[0-9][0-9]-*[0-9]"
+_EACH_FILE = "[0-9]*T[0-9]*Z.jsonl.zst"
 
 
 class DamagedPull(PermanentFailure):
@@ -202,10 +207,23 @@ class RawPullStore:
             write()
         return done
 
+    @property
+    def pattern(self) -> str:
+        """Address of all the files, with a pattern for folder and name."""
+        return f"{escape(self.store.uri(self.root))}/{_EACH_FOLDER}/{_EACH_FILE}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no file."""
+        return not any(self.keys(name) for name in self.all_folders())
+
+    def all_folders(self) -> list[str]:
+        """Every folder, by name."""
+        return own_names(self.root, self.store.folders(self.root), _FOLDER)
+
     def folders(self, window: Window) -> list[str]:
         """Folders whose answers cover some of `window`."""
-        names = own_names(self.root, self.store.folders(self.root), _FOLDER)
-        return [name for name in names if folder_window(name).overlaps(window)]
+        return [name for name in self.all_folders() if folder_window(name).overlaps(window)]
 
     def keys(self, folder: str) -> list[str]:
         """The files of a folder."""

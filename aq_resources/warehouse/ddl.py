@@ -14,7 +14,9 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from aq_resources.failures import PermanentFailure
+from aq_resources.warehouse.raw_pull_view import raw_pull_rows
 from aq_science.tables.core import Table
+from aq_science.tables.raw_pulls import RAW_PULLS
 from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 
 # Version of the tables' layout; a warehouse with a higher one was made by newer code.
@@ -199,12 +201,12 @@ def create_union(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def publish_files(
     connection: duckdb.DuckDBPyConnection, network: str, view: Table, pattern: str
 ) -> None:
-    """Make `<network>.<view>` show the Parquet files that match a pattern.
+    """Make `<network>.<view>` show the files that match a pattern.
 
     Args:
         connection: As for `create_all`.
         network: The schema.
-        view: The declared columns.
+        view: The declared columns; the files are Parquet, but those of raw pulls.
         pattern: Matches a file by now: DuckDB reads its columns when the view is made.
     """
     listed = connection.execute(
@@ -222,9 +224,13 @@ def publish_files(
         # takes longer, so only then.
         by_name = ", union_by_name = true"
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {network}")
+    if view is RAW_PULLS:
+        rows = f"({raw_pull_rows(network, quoted(pattern))})"
+    else:
+        rows = f"read_parquet({quoted(pattern)}, hive_partitioning = false{by_name})"
     connection.execute(
-        f"CREATE OR REPLACE VIEW {network}.{view.name} AS SELECT {', '.join(view.schema)} "
-        f"FROM read_parquet({quoted(pattern)}, hive_partitioning = false{by_name})"
+        f"CREATE OR REPLACE VIEW {network}.{view.name} AS "
+        f"SELECT {', '.join(view.schema)} FROM {rows}"
     )
     create_union(connection, view.name)
 

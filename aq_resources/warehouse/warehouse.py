@@ -148,7 +148,7 @@ class Warehouse:
         self._transaction(write)
 
     def publish_files(self, network: str, view: Table, pattern: str) -> None:
-        """Make `<network>.<view>` show the Parquet files that match a pattern.
+        """Make `<network>.<view>` show the files that match a pattern.
 
         Args:
             network: The schema.

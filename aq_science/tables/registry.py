@@ -11,6 +11,7 @@ from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.index_categories import INDEX_CATEGORIES
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
+from aq_science.tables.raw_pulls import RAW_PULLS
 from aq_science.tables.station_places import STATION_PLACES
 from aq_science.tables.stations import STATIONS
 
@@ -28,7 +29,7 @@ WAREHOUSE_TABLES = {
 }
 
 # Views over files of the object store.
-WAREHOUSE_VIEWS = {table.name: table for table in (HOURLY_READINGS,)}
+WAREHOUSE_VIEWS = {table.name: table for table in (HOURLY_READINGS, RAW_PULLS)}
 
 # Views over rows that are part of the program, in the schema over all networks alone.
 REFERENCE_VIEWS = {table.name: table for table in (INDEX_CATEGORIES,)}
