@@ -16,6 +16,7 @@ from aq_assets.gaps import build_gaps
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.raw_pulls import build_raw_pulls
+from aq_assets.revisions import build_revisions
 from aq_assets.station_places import build_station_places
 from aq_assets.stations import build_stations
 from aq_resources.network_settings import NetworkConfig
@@ -46,6 +47,7 @@ def build_chain(
         build_forecasts(config),
         build_forecast_scores(config),
         build_gaps(config),
+        build_revisions(config),
         build_exceedances(config),
     ]
     return dg.Definitions(

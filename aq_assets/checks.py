@@ -27,6 +27,7 @@ from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.registry import WAREHOUSE_TABLES
+from aq_science.tables.revisions import REVISIONS
 from aq_science.windows import HOUR, Window
 
 # The one check on the present, not on the run's days.
@@ -37,7 +38,15 @@ _EXAMPLES = 20
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
-    tables = (HOURLY_READINGS, DAILY_AVERAGES, FORECASTS, FORECAST_SCORES, GAPS, EXCEEDANCES)
+    tables = (
+        HOURLY_READINGS,
+        DAILY_AVERAGES,
+        FORECASTS,
+        FORECAST_SCORES,
+        GAPS,
+        REVISIONS,
+        EXCEEDANCES,
+    )
     return [
         _station_check(config),
         _raw_pull_checks(config),

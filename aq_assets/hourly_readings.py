@@ -131,24 +131,16 @@ class _Fold:
         return self.reader.outdated(self._read_for.get(days, self.suite.with_context(days)))
 
     def _read(self, days: Window) -> pl.DataFrame:
-        seen = self.suite.with_context(days)
-        try:
-            return self._versions(days, seen)
-        except DamagedPull:
-            # A day is worth more than what the tests would see beside it.
-            if len(days.dates) > 1 or seen == days:
-                raise
-            return self._versions(days, days)
-
-    def _versions(self, days: Window, seen: Window) -> pl.DataFrame:
+        versions, seen = self.reader.read_around(days, self.suite.with_context(days))
         self._read_for[days] = seen
-        return self.reader.read(seen)
+        return versions
 
     def _reaches(self, beside: Window) -> bool:
         """Whether what the tests see of the run's own days has changed since it was stored."""
         seen = self.suite.with_context(beside)
         near = Window(max(seen.start, self.own.start), min(seen.end, self.own.end))
-        versions = fold_versions(self._versions(beside, near))
+        self._read_for[beside] = near
+        versions = fold_versions(self.reader.read(near))
         now = in_canonical_units(versions, self.reference_c)
         stored = self.files.scan_days([day for day in near.dates if self.files.exists(day)])
         return not now.select(SEEN_BY_TESTS).equals(stored.select(SEEN_BY_TESTS).collect())

@@ -60,4 +60,9 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
                 "compare the years with the limits."
             ),
         ),
+        dg.define_asset_job(
+            f"{name}_revisions",
+            selection(config, "revisions"),
+            description="List what the network changed of the run's days after they were known.",
+        ),
     ]

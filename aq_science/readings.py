@@ -47,14 +47,13 @@ def hourly_readings(
     flagged = flag_readings(in_canonical_units(folded, reference_c), suite, neighbours)
     if within is not None:
         flagged = flagged.filter(pl.col("hour").is_between(within.start, within.end, closed="left"))
-    units = pl.Series([p.unit for p in PARAMETERS.values()], dtype=UNIT)
     return flagged.select(
         pl.lit(network, pl.Categorical()).alias("network"),
         "station_id",
         "parameter",
         "hour",
         "value",
-        pl.lit(units).gather(pl.col("parameter").to_physical()).alias("unit"),
+        canonical_unit(),
         "value_native",
         "unit_native",
         "coverage",
@@ -65,6 +64,12 @@ def hourly_readings(
         "pulled_at",
         "revision",
     )
+
+
+def canonical_unit() -> pl.Expr:
+    """`unit`: the canonical one of each row's parameter."""
+    units = pl.Series([p.unit for p in PARAMETERS.values()], dtype=UNIT)
+    return pl.lit(units).gather(pl.col("parameter").to_physical()).alias("unit")
 
 
 def in_canonical_units(folded: pl.DataFrame, reference_c: float = EU_REFERENCE_C) -> pl.DataFrame:

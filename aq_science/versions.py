@@ -58,6 +58,8 @@ _CONTENT = (
     *("channels_apart", "status"),
 )
 _SERIES = ("station_id", "parameter", "sensor_id")
+# Of sorted rows: whether one is of the same hour as the row before it.
+_SAME_HOUR = pl.all_horizontal(pl.col(c).eq(pl.col(c).shift(1)) for c in KEY).fill_null(value=False)
 
 
 def complete_hours(versions: pl.DataFrame) -> pl.DataFrame:
@@ -78,15 +80,34 @@ def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -
     """
     if as_known_at is not None:
         versions = versions.filter(pl.col("pulled_at") <= as_known_at)
+    settled, changes = _settled_and_changes(versions)
+    if changes.is_empty():
+        return settled
+    newest = changes.filter(~_SAME_HOUR.shift(-1, fill_value=False))
+    return pl.concat([settled, newest]).sort(*KEY)
+
+
+def hour_changes(versions: pl.DataFrame) -> pl.DataFrame:
+    """What each hour of several versions has been, one row a content, of which the fold keeps the
+    last.
+
+    `versions` has `VERSION_SCHEMA`. `revision` counts from 0 in the order in which the contents
+    came; `pulled_at` is when each was first received. Sorted by station, parameter, hour,
+    revision.
+    """
+    return _settled_and_changes(versions)[1]
+
+
+def _settled_and_changes(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The hours of one version, and what those of several have been, both with `revision`."""
     ordered = versions.sort(*KEY, "pulled_at")
-    same_key = pl.all_horizontal(pl.col(c).eq(pl.col(c).shift(1)) for c in KEY).fill_null(
-        value=False
-    )
-    repeated = ordered.select(same_key.alias("same"))["same"]
+    repeated = ordered.select(_SAME_HOUR.alias("same"))["same"]
+    first = pl.lit(0, pl.Int32)
     if not repeated.any():
-        return ordered.with_columns(revision=pl.lit(0, pl.Int32))
+        settled = ordered.with_columns(revision=first)
+        return settled, settled.clear()
     in_conflict = repeated | repeated.shift(-1, fill_value=False)
-    settled = ordered.filter(~in_conflict).with_columns(revision=pl.lit(0, pl.Int32))
+    settled = ordered.filter(~in_conflict).with_columns(revision=first)
     # Of versions received in the same instant the order must not depend on that of the rows.
     disputed = ordered.filter(in_conflict).sort(*KEY, "pulled_at", *_CONTENT)
     has_value = pl.col("value_native").is_not_null()
@@ -94,14 +115,15 @@ def fold_versions(versions: pl.DataFrame, as_known_at: datetime | None = None) -
     withdrawn = (pl.col("status") == "withdrawn") & has_value.cum_max().over(KEY)
     counts = has_value | withdrawn.fill_null(value=False)
     disputed = disputed.filter(counts | ~has_value.any().over(KEY))
-    unchanged = same_key & pl.all_horizontal(
+    unchanged = _SAME_HOUR & pl.all_horizontal(
         pl.col(c).eq_missing(pl.col(c).shift(1)) for c in _CONTENT
     )
-    changes = disputed.filter(~unchanged)
-    newest = changes.group_by(*KEY).agg(
-        pl.exclude(KEY).last(), revision=(pl.len() - 1).cast(pl.Int32)
+    place = pl.int_range(pl.len(), dtype=pl.Int32)
+    # An hour's rows stand together: counting from the first of them spares a grouping.
+    changes = disputed.filter(~unchanged).with_columns(
+        revision=place - pl.when(~_SAME_HOUR).then(place).forward_fill()
     )
-    return pl.concat([settled, newest.select(settled.columns)]).sort(*KEY)
+    return settled, changes
 
 
 def with_withdrawals(

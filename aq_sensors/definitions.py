@@ -10,7 +10,7 @@ from aq_sensors.automation import build_automation
 from aq_sensors.forecasts import build_forecasts_sensor
 from aq_sensors.late_data import abandoned_days, build_late_data
 from aq_sensors.new_readings import build_new_readings
-from aq_sensors.nightly import build_nightly, build_upkeep_schedule
+from aq_sensors.nightly import build_nightly, build_revisions_schedule, build_upkeep_schedule
 from aq_sensors.requests import Jobs
 
 
@@ -31,6 +31,7 @@ def build_sensors(services: Services, jobs: Jobs) -> dg.Definitions:
         sensors=sensors,
         schedules=[
             *(build_nightly(services, config, jobs) for config in networks),
+            *(build_revisions_schedule(services, config, jobs) for config in networks),
             build_upkeep_schedule(services, jobs),
         ],
     )

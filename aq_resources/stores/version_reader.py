@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from aq_resources.network_client import NetworkClient, Problems, SensorSelectingClient
-from aq_resources.stores.raw_pulls import RawPullStore, folder_window
+from aq_resources.stores.raw_pulls import DamagedPull, RawPullStore, folder_window
 from aq_science.versions import (
     ABSENCE_SCHEMA,
     VERSION_SCHEMA,
@@ -59,6 +59,28 @@ class VersionReader:
         if isinstance(self.client, SensorSelectingClient):
             return self.client.select_sensor(versions)
         return versions
+
+    def read_around(self, days: Window, seen: Window) -> tuple[pl.DataFrame, Window]:
+        """Every version of days and of the hours that quality tests see beside them.
+
+        Args:
+            days: Whole UTC days.
+            seen: The days with the hours beside them.
+
+        Returns:
+            The versions, `VERSION_SCHEMA`, and the window they are of: `seen`, or a lone day where
+            raw pulls beside it are damaged.
+
+        Raises:
+            DamagedPull: Raw pulls of the days are.
+        """
+        try:
+            return self.read(seen), seen
+        except DamagedPull:
+            # A day is worth more than what the tests would see beside it.
+            if len(days.dates) > 1 or seen == days:
+                raise
+            return self.read(days), days
 
     def outdated(self, window: Window) -> bool:
         """Whether more was stored over `window` since it was read; reading again takes it in.

@@ -12,6 +12,7 @@ from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.index_categories import INDEX_CATEGORIES
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
 from aq_science.tables.raw_pulls import RAW_PULLS
+from aq_science.tables.revisions import REVISIONS
 from aq_science.tables.station_places import STATION_PLACES
 from aq_science.tables.stations import STATIONS
 
@@ -20,7 +21,7 @@ DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
 # Tables that some networks have alone.
 SOME_HAVE = {**DIMENSIONS, STATION_PLACES.name: STATION_PLACES}
 
-OF_THE_CHAIN = (DAILY_AVERAGES, EXCEEDANCES, FORECASTS, FORECAST_SCORES, GAPS)
+OF_THE_CHAIN = (DAILY_AVERAGES, EXCEEDANCES, FORECASTS, FORECAST_SCORES, GAPS, REVISIONS)
 
 WAREHOUSE_TABLES = {
     STATIONS.name: STATIONS,

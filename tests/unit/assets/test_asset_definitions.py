@@ -184,6 +184,7 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_forecast", {"forecasts"}),
         ("airqino_readings", {"raw_pulls", "hourly_readings"}),
         ("airqino_nightly", {"stations", "forecast_scores", "gaps", "exceedances"}),
+        ("airqino_revisions", {"revisions"}),
     ],
 )
 def test_jobs(repository: dg.RepositoryDefinition, job: str, names: set[str]) -> None:

@@ -1,0 +1,118 @@
+"""What a network changed of hours that were already known, a row a change."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
+from aq_assets.plots import Line
+from aq_assets.stream import Tally, chunked
+from aq_resources.io_managers import FrameStream
+from aq_resources.network_settings import NetworkConfig
+from aq_resources.services import Services
+from aq_resources.stores.raw_pulls import RawPullStore
+from aq_resources.stores.version_reader import VersionReader
+from aq_science.quality.suite import STANDARD
+from aq_science.revisions import revisions
+from aq_science.tables.revisions import REVISIONS
+from aq_science.windows import Window
+
+# Of each parameter, since their units differ.
+_LARGEST = 3
+_SHOWN = (
+    "station_id",
+    "parameter",
+    "hour",
+    "value_before",
+    "value_after",
+    "change",
+    "unit",
+    "changed_at",
+)
+
+
+def build_revisions(config: NetworkConfig) -> dg.AssetsDefinition:
+    """`<network>/revisions`: one row a change of an hour that was already known."""
+
+    @dg.asset(
+        **described(
+            config, "revisions", io_manager=TABLES, kinds={"duckdb", "polars"}, table=REVISIONS
+        ),
+        partitions_def=daily_partitions(config),
+        backfill_policy=ONE_RUN,
+        ins={
+            "raw_pulls": dg.AssetIn(
+                [config.name, "raw_pulls"],
+                partition_mapping=windows_around(0, 0),
+                input_manager_key=FILES,
+            )
+        },
+        description=(
+            f"What {title(config)} changed of hours that were already known: when, from which "
+            "value to which, or that it took the value back."
+        ),
+    )
+    def network_revisions(
+        context: dg.AssetExecutionContext,
+        services: dg.ResourceParam[Services],
+        raw_pulls: RawPullStore,
+    ) -> FrameStream:
+        reader = VersionReader(raw_pulls, services.client(config.name))
+        reference_c = services.settings.gas_reference_celsius
+
+        def compare(days: Window) -> pl.DataFrame:
+            # As hourly readings are made: by the hours beside a sensor is selected, too.
+            versions, _ = reader.read_around(days, STANDARD.with_context(days))
+            return revisions(versions, config.name, reference_c, within=days)
+
+        return chunked(context, services.chunk, compare, RevisionTally())
+
+    return network_revisions
+
+
+class RevisionTally(Tally):
+    """Changes by parameter and day, those that took a value back, and the largest."""
+
+    newest_by = "date"
+    plot_title = "Changes of hours already known, by their day"
+    plot_unit = "changes"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_parameter: Counter[str] = Counter()
+        self.withdrawn = 0
+        self.largest = REVISIONS.schema.to_frame()
+
+    def count(self, frame: pl.DataFrame) -> None:
+        self.by_parameter.update(dict(frame.group_by("parameter").len().iter_rows()))
+        self.withdrawn += int((frame["status_after"] == "withdrawn").sum())
+        size = pl.col("change").abs()
+        rows = pl.concat([self.largest, frame.filter(size > 0)])
+        self.largest = rows.sort("parameter", size, descending=[False, True]).filter(
+            pl.int_range(pl.len()).over("parameter") < _LARGEST
+        )
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "run_revisions": self.by_parameter.total(),
+            "run_withdrawn": self.withdrawn,
+            "by_parameter": dict(self.by_parameter.most_common()),
+        }
+
+    def points(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.group_by("parameter", "date").len()
+
+    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
+        return [
+            Line(str(name), part["date"].to_list(), part["len"].to_list())
+            for (name,), part in points.sort("parameter", "date")
+            .partition_by("parameter", as_dict=True, maintain_order=True)
+            .items()
+        ]
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        return {"largest": self.largest.select(_SHOWN)}
