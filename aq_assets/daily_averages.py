@@ -16,18 +16,21 @@ from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_has_places
 from aq_resources.services import Services
+from aq_resources.settings import Settings
 from aq_resources.stores.day_files import DayFiles
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
 from aq_science.places import zones_elsewhere
 from aq_science.silent_days import with_silent_days
+from aq_science.station_history import former_zones
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.station_history import STATION_HISTORY
 from aq_science.tables.station_places import STATION_PLACES
 from aq_science.windows import Window
 
 Condition = dg.AutomationCondition[dg.AssetKey]
 
-_READ = ("network", "station_id", "parameter", "hour", "value", "flag")
+HOURS_READ = ("network", "station_id", "parameter", "hour", "value", "flag")
 _SHOWN = (
     "station_id",
     "parameter",
@@ -78,35 +81,16 @@ def build_daily_averages(
         hourly_readings: DayFiles,
     ) -> FrameStream:
         stations = known_stations(context, config, services)
-        # One that an earlier version stored as the network said it must stop no average.
-        zones = {
-            station: day_zone(zone)
-            for station, zone in stations.select("station_id", "timezone").iter_rows()
-        }
-        settings = services.settings
 
         def average(days: Window) -> pl.DataFrame:
-            elsewhere = None
-            if network_has_places(config.name):
-                bounds = STATION_PLACES.bounds(days)
-                places = services.warehouse.rows(config.name, STATION_PLACES, bounds)
-                elsewhere = zones_elsewhere(places, zones)
-            dates = (days.dates[0], days.dates[-1])
-            averages = daily_averages(
-                hourly_readings.scan(_reach(days)).select(_READ).collect(),
-                zones,
-                dates,
-                day=settings.daily_day,
-                reference_c=settings.gas_reference_celsius,
-                elsewhere=elsewhere,
-                aqi_table=settings.aqi_table,
-            )
-            return with_silent_days(averages, stations, zones, dates, settings.daily_day)
+            readings = hourly_readings.scan(reach(days)).select(HOURS_READ).collect()
+            elsewhere = elsewhere_on(days, config, services, zones_of(stations))
+            return averages_of(days, readings, stations, elsewhere, services.settings)
 
         # A backfill also asks for the days beside it, and automation for today at midnight: a day's
         # own readings may have yet to come.
         asked = window_of(context)
-        tally = DailyTally(hourly_readings.missing(asked, _reach(asked)))
+        tally = DailyTally(hourly_readings.missing(asked, reach(asked)))
         return chunked(context, services.chunk, average, tally, day_details)
 
     return daily
@@ -119,9 +103,72 @@ def _places(config: NetworkConfig) -> list[dg.AssetDep]:
     return [dg.AssetDep(key, partition_mapping=windows_around(0, 0))]
 
 
-def _reach(days: Window) -> Window:
+def reach(days: Window) -> Window:
     """The hours that local days of these dates consist of, anywhere on earth."""
     return days.padded(before=REACH_BEFORE, after=REACH_AFTER)
+
+
+def zones_of(stations: pl.DataFrame) -> dict[str, str]:
+    """Zone of the local days by station; `stations` has `STATIONS` rows."""
+    # One that an earlier version stored as the network said it must stop no average.
+    return {
+        station: day_zone(zone)
+        for station, zone in stations.select("station_id", "timezone").iter_rows()
+    }
+
+
+def elsewhere_on(
+    days: Window, config: NetworkConfig, services: Services, zones: dict[str, str]
+) -> pl.DataFrame:
+    """Days on which stations of a network stood in another zone than today.
+
+    Args:
+        days: The local dates, as the UTC days of the same names.
+        config: The network.
+        services: For the warehouse, which knows where each station was.
+        zones: As `zones_of` gives them.
+
+    Returns:
+        `station_id`, `date` and `timezone`.
+    """
+    if network_has_places(config.name):
+        places = services.warehouse.rows(config.name, STATION_PLACES, STATION_PLACES.bounds(days))
+        return zones_elsewhere(places, zones)
+    history = services.warehouse.rows(config.name, STATION_HISTORY)
+    return former_zones(history, zones, (days.dates[0], days.dates[-1]))
+
+
+def averages_of(
+    days: Window,
+    readings: pl.DataFrame,
+    stations: pl.DataFrame,
+    elsewhere: pl.DataFrame,
+    settings: Settings,
+) -> pl.DataFrame:
+    """The daily averages of some dates, as the settings want them.
+
+    Args:
+        days: The local dates, as the UTC days of the same names.
+        readings: `HOURLY_READINGS` of `reach(days)`.
+        stations: `STATIONS`.
+        elsewhere: As `elsewhere_on` gives it.
+        settings: Which day, which temperature of gases and which index table count.
+
+    Returns:
+        `DAILY_AVERAGES` rows.
+    """
+    zones = zones_of(stations)
+    dates = (days.dates[0], days.dates[-1])
+    averages = daily_averages(
+        readings,
+        zones,
+        dates,
+        day=settings.daily_day,
+        reference_c=settings.gas_reference_celsius,
+        elsewhere=elsewhere,
+        aqi_table=settings.aqi_table,
+    )
+    return with_silent_days(averages, stations, zones, dates, settings.daily_day)
 
 
 def day_details(averages: pl.DataFrame) -> dict[date, dict[str, Any]]:

@@ -9,7 +9,7 @@ from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
-from aq_resources.network_client import PlacedClient
+from aq_resources.network_client import NetworkClient, PlacedClient
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawPullStore
@@ -49,20 +49,38 @@ def build_station_places(config: NetworkConfig) -> dg.AssetsDefinition:
         raw_pulls: RawPullStore,
     ) -> FrameStream:
         client = services.client(config.name)
-        if not isinstance(client, PlacedClient):
-            raise TypeError(f"{config.name} names places that its client cannot read")
 
         def place(days: Window) -> pl.DataFrame:
-            damaged: list[str] = []
-            said = [
-                client.places(raw_pulls.read(folder, damaged)) for folder in raw_pulls.folders(days)
-            ]
-            inside = pl.col("hour").is_between(days.start, days.end, closed="left")
-            return station_places(pl.concat([client.places([]), *said]).filter(inside), config.name)
+            return places_of(raw_pulls, client, config.name, days)
 
         return chunked(context, services.chunk, place, MoveTally())
 
     return places
+
+
+def places_of(
+    pulls: RawPullStore, client: NetworkClient, network: str, days: Window
+) -> pl.DataFrame:
+    """Where the stations were on some days, by what the raw pulls say.
+
+    Args:
+        pulls: The network's; damaged files say nothing.
+        client: Reads them.
+        network: Its name.
+        days: Whole UTC days.
+
+    Returns:
+        `STATION_PLACES` rows.
+
+    Raises:
+        TypeError: The network's client reads no places.
+    """
+    if not isinstance(client, PlacedClient):
+        raise TypeError(f"{network} names places that its client cannot read")
+    damaged: list[str] = []
+    said = [client.places(pulls.read(folder, damaged)) for folder in pulls.folders(days)]
+    inside = pl.col("hour").is_between(days.start, days.end, closed="left")
+    return station_places(pl.concat([client.places([]), *said]).filter(inside), network)
 
 
 class MoveTally(Tally):

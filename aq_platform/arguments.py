@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
+from aq_platform.as_known import Moment
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
@@ -47,6 +48,34 @@ def parse_time(text: str, option: str) -> datetime:
     if moment.tzinfo is None:
         raise SettingsError(f"{option} {text!r} needs a zone: end it with Z.")
     return moment
+
+
+def parse_moment(as_known_at: str | None, start: str | None, end: str | None) -> Moment | None:
+    """What `--as-known-at` asks for; None without it.
+
+    Args:
+        as_known_at: A time with a zone.
+        start: First day; the first there is without.
+        end: Last day, included; the last there is without.
+
+    Returns:
+        The time in UTC, and the days.
+
+    Raises:
+        SettingsError: One is not written as it should be, or there is no time to the days.
+    """
+    if as_known_at is None:
+        if start or end:
+            raise SettingsError(
+                "--start and --end belong to --as-known-at: else a query says itself which days."
+            )
+        return None
+    known_at = parse_time(as_known_at, "--as-known-at").astimezone(UTC)
+    first = None if start is None else parse_day(start, "--start")
+    last = None if end is None else parse_day(end, "--end")
+    if first is not None and last is not None and last < first:
+        raise SettingsError(f"--end {last} lies before --start {first}.")
+    return Moment(known_at, first, last)
 
 
 def parse_day_or_hour(text: str, option: str) -> date | datetime:

@@ -199,12 +199,26 @@ def query(
         Path | None,
         typer.Option(help="Write CSV, JSON, Parquet or Arrow to a file", dir_okay=False),
     ] = None,
+    as_known_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Hourly readings and daily averages as known at this time (2026-01-31T05:00Z)"
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="With --as-known-at: first day, YYYY-MM-DD; all without")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="With --as-known-at: last day, included")] = None,
 ) -> None:
     """Run read-only SQL over the warehouse; standard output carries the result alone.
 
     A table shows the first rows. Every other form has all, and leaves the platform: standard error
     gives the attribution it needs, and Parquet carries it.
+
+    With --as-known-at only answers received by then count. The readings are made for the query,
+    which takes a while for many days.
     """
+    from aq_platform.arguments import parse_moment
     from aq_platform.query import run_query, write_query
     from aq_resources.services import Services
 
@@ -215,12 +229,13 @@ def query(
             raise SettingsError("--output needs --format csv, json, parquet or arrow.")
         if output is None and format in (Format.parquet, Format.arrow):
             raise SettingsError(f"--format {format.value} needs --output FILE.")
+        moment = parse_moment(as_known_at, start, end)
         text = sql if file is None else file.read_text("utf-8")
         services = Services.from_environment()
         if output is None:
-            lines = run_query(services, text or "", format.value, out, sys.stdout)
+            lines = run_query(services, text or "", format.value, out, sys.stdout, moment=moment)
         else:
-            lines = write_query(services, text or "", format.value, output)
+            lines = write_query(services, text or "", format.value, output, moment)
         for line in lines:
             err.print(legible(line), highlight=False, markup=False, soft_wrap=True)
 

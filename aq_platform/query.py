@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from aq_platform.console import legible
+from aq_platform.as_known import Moment, tables_as_known
+from aq_platform.console import err, legible
 from aq_platform.tables import rich_table
 from aq_resources.attribution import ATTRIBUTION
 from aq_resources.failures import PermanentFailure
@@ -44,6 +45,7 @@ def run_query(
     console: Console,
     stream: TextIO,
     shown_rows: int = SHOWN_ROWS,
+    moment: Moment | None = None,
 ) -> list[str]:
     """Print the result of a query.
 
@@ -54,6 +56,7 @@ def run_query(
         console: Where a table goes.
         stream: Where CSV and JSON go; JSON is a list of objects, times are in ISO 8601.
         shown_rows: A table has no more rows than these, CSV and JSON have all.
+        moment: What was known when; the tables as they are now without.
 
     Returns:
         Lines for the standard error: the attributions that CSV and JSON need, since they are
@@ -63,7 +66,7 @@ def run_query(
         PermanentFailure: The query is not one SELECT over the lake, or DuckDB refuses it; has its
             own explanation.
     """
-    with _reading(services, sql) as connection:
+    with _reading(services, sql, moment) as connection:
         location = services.warehouse.location
         if form == "table":
             frame = whole_read(location, lambda: connection.sql(sql).limit(shown_rows + 1).pl())
@@ -76,7 +79,9 @@ def run_query(
     return [f"Attribution: {one}" for one in _attributions(stations, sql, names, rows)]
 
 
-def write_query(services: Services, sql: str, form: str, path: Path) -> list[str]:
+def write_query(
+    services: Services, sql: str, form: str, path: Path, moment: Moment | None = None
+) -> list[str]:
     """Write the result of a query to a file, whole or not at all.
 
     Args:
@@ -85,6 +90,7 @@ def write_query(services: Services, sql: str, form: str, path: Path) -> list[str
         form: `csv`, `json`, `parquet` (its metadata carry the attribution) or `arrow` (an IPC
             file).
         path: The file, which is replaced.
+        moment: As for `run_query`.
 
     Returns:
         As `run_query`.
@@ -96,9 +102,9 @@ def write_query(services: Services, sql: str, form: str, path: Path) -> list[str
     try:
         if form in ("csv", "json"):
             with partial.open("w", encoding="utf-8", newline="") as stream:
-                lines = run_query(services, sql, form, Console(), stream)
+                lines = run_query(services, sql, form, Console(), stream, moment=moment)
         else:
-            lines = _write_columns(services, sql, form, partial)
+            lines = _write_columns(services, sql, form, partial, moment)
         partial.replace(path)
     except OSError as error:
         raise PermanentFailure(f"{path} cannot be written: {error.strerror}.") from error
@@ -107,8 +113,10 @@ def write_query(services: Services, sql: str, form: str, path: Path) -> list[str
     return lines
 
 
-def _write_columns(services: Services, sql: str, form: str, path: Path) -> list[str]:
-    with _reading(services, sql) as connection:
+def _write_columns(
+    services: Services, sql: str, form: str, path: Path, moment: Moment | None
+) -> list[str]:
+    with _reading(services, sql, moment) as connection:
         stations = _stations(connection)
         frame = whole_read(services.warehouse.location, lambda: connection.sql(sql).pl())
     credits_due = _attributions(stations, sql, frame.columns, frame.rows())
@@ -120,14 +128,19 @@ def _write_columns(services: Services, sql: str, form: str, path: Path) -> list[
 
 
 @contextmanager
-def _reading(services: Services, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _reading(
+    services: Services, sql: str, moment: Moment | None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A confined connection for one SELECT, with errors that say what was wrong."""
-    connection = services.warehouse.connect_read_only()
     folders: list[str] = []
+    opened = (
+        _lake(services, sql)
+        if moment is None
+        else tables_as_known(services, sql, moment, _say_progress)
+    )
     try:
-        folders = confine(connection, [services.object_store.uri("")])
-        check_select(connection, sql)
-        yield connection
+        with opened as (connection, folders):
+            yield connection
     except duckdb.PermissionException as error:
         raise PermanentFailure(
             f"The query failed: {error}\naq query reads the lake alone: {', '.join(folders)}"
@@ -135,8 +148,18 @@ def _reading(services: Services, sql: str) -> Iterator[duckdb.DuckDBPyConnection
     except duckdb.Error as error:
         damage = damaged_catalog(services.warehouse.location, str(error))
         raise damage or PermanentFailure(f"The query failed: {error}") from error
-    finally:
-        connection.close()
+
+
+@contextmanager
+def _lake(services: Services, sql: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
+    with closing(services.warehouse.connect_read_only()) as connection:
+        folders = confine(connection, [services.object_store.uri("")])
+        check_select(connection, sql)
+        yield connection, folders
+
+
+def _say_progress(line: str) -> None:
+    err.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[Any]]:

@@ -37,6 +37,18 @@ def extension_path(name: str) -> Path:
     return next(Path(spec.origin).parent.rglob(f"{name}.duckdb_extension"))
 
 
+def connect_to_nothing() -> duckdb.DuckDBPyConnection:
+    """A connection to an empty database in memory, with times in UTC."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    # It would be drawn on standard output, amid the rows of `aq query`.
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
 def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """A connection to the lake, with `LAKE` in use and times in UTC.
 
@@ -45,19 +57,13 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         PermanentFailure: Something has to be fixed first; the message says what.
     """
     _refuse_emptied(location)
-    connection = duckdb.connect(
-        ":memory:",
-        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
-    )
+    connection = connect_to_nothing()
     try:
         needed = ["sqlite_scanner" if location.sqlite_path else "postgres_scanner", "ducklake"]
         if location.uses_s3:
             needed.append("httpfs")
         for name in needed:
             connection.execute(f"LOAD {quoted(str(extension_path(name)))}")
-        connection.execute("SET TimeZone = 'UTC'")
-        # It would be drawn on standard output, amid the rows of `aq query`.
-        connection.execute("SET enable_progress_bar = false")
         if location.uses_s3:
             _create_s3_secret(connection, location.s3_endpoint_url)
         # Few rows go to Parquet as well: moving them there later would take them from readers.

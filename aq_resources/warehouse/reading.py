@@ -92,13 +92,18 @@ def confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[str]) -> li
     """
     rows = connection.execute(f"SELECT data_path FROM ducklake_settings('{LAKE}')").fetchall()
     allowed = [*(path for (path,) in rows), *folders]
-    listed = ", ".join(map(quoted, allowed))
+    confine_to(connection, allowed)
+    return allowed
+
+
+def confine_to(connection: duckdb.DuckDBPyConnection, folders: Sequence[str]) -> None:
+    """Bound a connection to the files of some folders, for good."""
+    listed = ", ".join(map(quoted, folders))
     connection.execute(f"SET allowed_directories = [{listed}]")
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET enable_external_access = false")
     # Last: from here on no setting can be changed, this one included.
     connection.execute("SET lock_configuration = true")
-    return allowed
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -133,6 +138,15 @@ def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         )
 
 
+def tables_read(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[str, str]]:
+    """Schema and name, in small letters, of every table that a SELECT names with its schema."""
+    return {
+        (str(node["schema_name"]).casefold(), str(node["table_name"]).casefold())
+        for node in _nodes(_parsed(connection, sql), "BASE_TABLE")
+        if node["schema_name"]
+    }
+
+
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """DuckDB's own tree of a SELECT; None for any other statement."""
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
@@ -141,10 +155,16 @@ def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
 
 
 def _table_functions(tree: Any) -> Iterator[str]:
+    for node in _nodes(tree, "TABLE_FUNCTION"):
+        yield str(node["function"]["function_name"]).casefold()
+
+
+def _nodes(tree: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """Every node of a kind, wherever it is."""
     if isinstance(tree, dict):
-        if tree.get("type") == "TABLE_FUNCTION":
-            yield str(tree["function"]["function_name"]).casefold()
+        if tree.get("type") == kind:
+            yield tree
         tree = list(tree.values())
     if isinstance(tree, list):
         for part in tree:
-            yield from _table_functions(part)
+            yield from _nodes(part, kind)

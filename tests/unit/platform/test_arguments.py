@@ -6,7 +6,14 @@ from datetime import date
 
 import pytest
 
-from aq_platform.arguments import check_days, choose_networks, parse_days, parse_time
+from aq_platform.arguments import (
+    check_days,
+    choose_networks,
+    parse_days,
+    parse_moment,
+    parse_time,
+)
+from aq_platform.as_known import Moment
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
@@ -51,6 +58,28 @@ def test_days_that_networks_have_are_accepted() -> None:
 def test_days_that_no_network_has_are_refused(first: date, last: date, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         check_days(first, last, TODAY, [AIRQINO, OPENAQ])
+
+
+def test_what_is_asked_as_known_at_a_time() -> None:
+    assert parse_moment(None, None, None) is None
+    moment = parse_moment("2025-06-18T11:20+02:00", "2025-06-17", None)
+    assert moment == Moment(utc(2025, 6, 18, 9, 20), date(2025, 6, 17), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("noon", None, None), "--as-known-at 'noon' is no ISO 8601 time."),
+        (("2025-06-18T09:20", None, None), "needs a zone: end it with Z."),
+        (("2025-06-18T09:20Z", "x", None), "--start 'x' is no day: write YYYY-MM-DD."),
+        (("2025-06-18T09:20Z", "2025-06-18", "2025-06-17"), "lies before --start 2025-06-18."),
+        ((None, "2025-06-18", None), "--start and --end belong to --as-known-at"),
+    ],
+)
+def test_what_is_no_moment_is_refused(given: tuple[str | None, ...], says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_moment(*given)
+    assert says in str(refused.value)
 
 
 def test_a_time_needs_a_zone() -> None:
