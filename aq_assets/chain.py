@@ -6,6 +6,7 @@ import dagster as dg
 
 from aq_assets.checks import build_checks
 from aq_assets.daily_averages import Condition, build_daily_averages
+from aq_assets.daily_averages_by_rule import build_daily_averages_by_rule
 from aq_assets.describe import stored_on_s3
 from aq_assets.dimensions import build_dimension
 from aq_assets.exceedances import build_exceedances
@@ -17,6 +18,7 @@ from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.raw_pulls import build_raw_pulls
 from aq_assets.revisions import build_revisions
+from aq_assets.station_history import build_station_history
 from aq_assets.station_places import build_station_places
 from aq_assets.stations import build_stations
 from aq_resources.network_settings import NetworkConfig
@@ -38,11 +40,13 @@ def build_chain(
     """
     assets = [
         build_stations(config),
+        build_station_history(config),
         *(build_dimension(config, name) for name in network_dimensions(config.name)),
         build_raw_pulls(config),
         *([build_station_places(config)] if network_has_places(config.name) else []),
         build_hourly_readings(config),
         build_daily_averages(config, daily_condition),
+        build_daily_averages_by_rule(config),
         build_forecast_models(config),
         build_forecasts(config),
         build_forecast_scores(config),

@@ -20,14 +20,9 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_science.freshness import age_of_readings, is_recent
 from aq_science.tables.core import Table, broken_rows
-from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
-from aq_science.tables.exceedances import EXCEEDANCES
-from aq_science.tables.forecast_scores import FORECAST_SCORES
-from aq_science.tables.forecasts import FORECASTS
-from aq_science.tables.gaps import GAPS
+from aq_science.tables.daily_averages import COMPLETENESS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
-from aq_science.tables.registry import WAREHOUSE_TABLES
-from aq_science.tables.revisions import REVISIONS
+from aq_science.tables.registry import OF_THE_CHAIN, WAREHOUSE_TABLES
 from aq_science.windows import HOUR, Window
 
 # The one check on the present, not on the run's days.
@@ -38,15 +33,7 @@ _EXAMPLES = 20
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
-    tables = (
-        HOURLY_READINGS,
-        DAILY_AVERAGES,
-        FORECASTS,
-        FORECAST_SCORES,
-        GAPS,
-        REVISIONS,
-        EXCEEDANCES,
-    )
+    tables = (HOURLY_READINGS, *OF_THE_CHAIN)
     return [
         _station_check(config),
         _raw_pull_checks(config),

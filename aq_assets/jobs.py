@@ -7,7 +7,13 @@ import dagster as dg
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_dimensions, network_has_places
 
-NIGHTLY = ("forecast_scores", "gaps", "exceedances")
+NIGHTLY = (
+    "station_history",
+    "forecast_scores",
+    "daily_averages_by_rule",
+    "gaps",
+    "exceedances",
+)
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
 

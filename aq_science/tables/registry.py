@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aq_science.tables.countries import COUNTRIES
 from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.daily_averages_by_rule import DAILY_AVERAGES_BY_RULE
 from aq_science.tables.exceedances import EXCEEDANCES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
@@ -13,6 +14,7 @@ from aq_science.tables.index_categories import INDEX_CATEGORIES
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
 from aq_science.tables.raw_pulls import RAW_PULLS
 from aq_science.tables.revisions import REVISIONS
+from aq_science.tables.station_history import STATION_HISTORY
 from aq_science.tables.station_places import STATION_PLACES
 from aq_science.tables.stations import STATIONS
 
@@ -21,7 +23,16 @@ DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
 # Tables that some networks have alone.
 SOME_HAVE = {**DIMENSIONS, STATION_PLACES.name: STATION_PLACES}
 
-OF_THE_CHAIN = (DAILY_AVERAGES, EXCEEDANCES, FORECASTS, FORECAST_SCORES, GAPS, REVISIONS)
+OF_THE_CHAIN = (
+    DAILY_AVERAGES,
+    DAILY_AVERAGES_BY_RULE,
+    EXCEEDANCES,
+    FORECASTS,
+    FORECAST_SCORES,
+    GAPS,
+    REVISIONS,
+    STATION_HISTORY,
+)
 
 WAREHOUSE_TABLES = {
     STATIONS.name: STATIONS,

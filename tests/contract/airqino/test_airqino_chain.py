@@ -48,11 +48,15 @@ class Chain:
         (outcome,) = self.runner.backfill(self.services.networks["airqino"], DAY, DAY)
         return outcome
 
-    def score(self, first: date, last: date) -> RunResult:
+    def night(self, first: date, last: date) -> RunResult:
         outcome = self.runner._run(
             self.services.networks["airqino"], "nightly", first.isoformat(), last.isoformat()
         )
         assert outcome.success, outcome.failures
+        return outcome
+
+    def score(self, first: date, last: date) -> RunResult:
+        outcome = self.night(first, last)
         assert outcome.warnings == []
         return outcome
 
@@ -473,3 +477,51 @@ class TestEvidence:
             f"ON d.station_id = g.station_id AND d.parameter = g.parameter AND d.date = '{DAY}'"
         )
         assert set(whole["total"]) == {24}
+
+
+def test_days_before_a_move_stay_where_they_were_measured(
+    chain: Chain, sandbox: RunningSandbox
+) -> None:
+    """From Abidjan (UTC) to Kampala (UTC+3)."""
+    rows = [
+        {"timestamp": f"{DAY + n // 24 * ONE_DAY} {n % 24:02}:00:00", "PM2.5": 20.0 + n % 24}
+        for n in range(-24, 48)
+    ]
+
+    def stands_at(latitude: float, longitude: float) -> None:
+        header = {"station_name": SICK, "station_lat": latitude, "station_lon": longitude}
+        sandbox.set_answer(SICK, json.dumps({"header": header, "data": rows}))
+        backfill()
+        chain.night(DAY, DAY)
+
+    def backfill() -> None:
+        config = chain.services.networks["airqino"]
+        assert all(one.success for one in chain.runner.backfill(config, DAY, DAY))
+
+    def average() -> dict[str, Any]:
+        query = f"SELECT * FROM airqino.daily_averages WHERE station_id = '{SICK}' "
+        return chain.services.warehouse.read(
+            query + f"AND parameter = 'pm25' AND date = '{DAY}'"
+        ).row(0, named=True)
+
+    # Without the catalogue an answer's header says where a station stands.
+    sandbox.inject("status", status=404, path_contains="/api/station")
+    stands_at(5.35, -4.0)
+    before = average()
+    assert (before["timezone"], before["mean"]) == ("Africa/Abidjan", 31.5)
+    stands_at(0.32, 32.58)
+    backfill()
+    assert average() == before
+    history = chain.services.warehouse.read(
+        f"SELECT timezone, moved_km FROM airqino.station_history WHERE station_id = '{SICK}' "
+        "ORDER BY valid_from"
+    )
+    assert history["timezone"].to_list() == ["Africa/Abidjan", "Africa/Kampala"]
+    assert history["moved_km"].to_list() == [None, pytest.approx(4100, rel=0.01)]
+    rules = chain.services.warehouse.read(
+        "SELECT rule, mean, valid FROM airqino.daily_averages_by_rule "
+        f"WHERE station_id = '{SICK}' AND parameter = 'pm25' ORDER BY rule"
+    )
+    assert rules.rows() == [
+        (rule, 31.5, True) for rule in ("eu_civil_day", "eu_standard_day", "us_epa", "who_2021")
+    ]

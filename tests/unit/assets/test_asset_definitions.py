@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from aq_assets.describe import OWNER
+from aq_assets.jobs import NIGHTLY
 from aq_assets.metadata import table_metadata
 from aq_assets.partitions import daily_partitions, hourly_partitions
 from aq_platform.definitions import build_defs
@@ -183,7 +184,7 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_models", {"forecast_models"}),
         ("airqino_forecast", {"forecasts"}),
         ("airqino_readings", {"raw_pulls", "hourly_readings"}),
-        ("airqino_nightly", {"stations", "forecast_scores", "gaps", "exceedances"}),
+        ("airqino_nightly", {"stations", *NIGHTLY}),
         ("airqino_revisions", {"revisions"}),
     ],
 )
