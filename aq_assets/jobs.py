@@ -7,13 +7,9 @@ import dagster as dg
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_dimensions, network_has_places
 
-NIGHTLY = (
-    "station_history",
-    "forecast_scores",
-    "daily_averages_by_rule",
-    "gaps",
-    "exceedances",
-)
+NIGHTLY = ("station_history", "forecast_scores", "exceedances")
+# What values that come late, change or are taken back have an effect on.
+REVISABLE = ("revisions", "gaps", "daily_averages_by_rule")
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
 
@@ -62,13 +58,16 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
             selection(config, "stations", *network_dimensions(name), *NIGHTLY),
             description=(
                 "Describe the stations again and what else the network lists, score the forecasts "
-                "issued on the run's days against what then came, say why hours are missing, and "
-                "compare the years with the limits."
+                "issued on the run's days against what then came, and compare the years with the "
+                "limits."
             ),
         ),
         dg.define_asset_job(
             f"{name}_revisions",
-            selection(config, "revisions"),
-            description="List what the network changed of the run's days after they were known.",
+            selection(config, *REVISABLE),
+            description=(
+                "List what the network changed of the run's days after they were known, say why "
+                "hours are missing, and average the days by the rules of several regulators."
+            ),
         ),
     ]

@@ -23,6 +23,7 @@ from aq_science.versions import KEY
 from aq_science.windows import HOUR, Window
 
 _SERIES = ("station_id", "parameter")
+_INSTANT = timedelta(microseconds=1)
 
 # A station of which nothing was heard for so long is retired.
 RETIRED_AFTER = timedelta(days=30)
@@ -122,21 +123,37 @@ def hour_causes(
 
 def _is_answered(hours: pl.DataFrame, answered: pl.DataFrame) -> pl.Series:
     """Whether an answer about each hour's station came after the hour had ended."""
-    numbered = hours.select(pl.col("station_id").cast(pl.String), "hour").with_row_index("row")
-    everyone = answered.filter(pl.col("station_id").is_null()).drop("station_id")
-    own = answered.filter(pl.col("station_id").is_not_null())
-    ended = pl.col("hour") + HOUR
-    covers = (
-        (pl.col("start") <= pl.col("hour"))
-        & (pl.col("hour") < pl.col("end"))
-        & (pl.col("pulled_at") >= ended)
+    # An answer tells of the hours from its start to its end that had ended when it came.
+    said = answered.with_columns(
+        end=pl.min_horizontal("end", pl.col("pulled_at") - HOUR + _INSTANT)
+    ).filter(pl.col("end") > pl.col("start"))
+    asked = hours.select(pl.col("station_id").cast(pl.String), "hour")
+    about_all = said.filter(pl.col("station_id").is_null()).with_columns(station_id=pl.lit(""))
+    of_everyone = _within(asked.with_columns(station_id=pl.lit("")), about_all)
+    of_its_own = _within(asked, said.filter(pl.col("station_id").is_not_null()))
+    return (of_everyone | of_its_own).alias("pulled")
+
+
+def _within(hours: pl.DataFrame, periods: pl.DataFrame) -> pl.Series:
+    """Whether each hour lies in one of its station's periods `[start, end)`."""
+    ordered = periods.sort("station_id", "start")
+    # Periods that touch are one: so many as there are holes between them, not as there are pulls.
+    apart = pl.col("start") > pl.col("end").cum_max().shift(1).over("station_id")
+    joined = (
+        ordered.with_columns(number=apart.fill_null(value=True).cum_sum().over("station_id"))
+        .group_by("station_id", "number")
+        .agg(pl.col("start").min(), pl.col("end").max())
+        .sort("start")
     )
-    found = [
-        numbered.join(own, on="station_id").filter(covers)["row"],
-        numbered.join(everyone, how="cross").filter(covers)["row"],
-    ]
-    return pl.Series("pulled", range(len(hours)), dtype=pl.UInt32).is_in(
-        pl.concat(found).unique().implode()
+    return (
+        hours.with_row_index("row")
+        .sort("hour")
+        .join_asof(
+            joined, left_on="hour", right_on="start", by="station_id", check_sortedness=False
+        )
+        .sort("row")
+        .select((pl.col("hour") < pl.col("end")).fill_null(value=False))
+        .to_series()
     )
 
 

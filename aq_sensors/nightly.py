@@ -65,7 +65,7 @@ def build_nightly(services: Services, config: NetworkConfig, jobs: Jobs) -> dg.S
 def build_revisions_schedule(
     services: Services, config: NetworkConfig, jobs: Jobs
 ) -> dg.ScheduleDefinition:
-    """The schedule of one network that lists what was changed of known hours.
+    """The schedule of one network for what late, changed and missing values have an effect on.
 
     Args:
         services: Settings, which say how late days are pulled again.
@@ -83,7 +83,7 @@ def build_revisions_schedule(
         jobs[f"{config.name}_revisions"],
         REVISIONS_CRON,
         days,
-        f"Lists what the network changed of the last {days} days after they were known.",
+        f"Lists what the network changed of the last {days} days, and why hours are missing.",
     )
 
 

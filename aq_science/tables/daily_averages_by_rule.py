@@ -15,8 +15,8 @@ DAILY_AVERAGES_BY_RULE = Table(
     name="daily_averages_by_rule",
     text=(
         "The same days by the rules of several regulators, one row a station, parameter, local day "
-        "and rule; `daily_averages` follows one of them. Made at night for the last days, and by "
-        "materializing its partitions for others."
+        "and rule; `daily_averages` follows one of them. Made at night for the days that are "
+        "pulled again, and by materializing its partitions for others."
     ),
     key=("network", "station_id", "parameter", "date", "rule"),
     window="date",

@@ -48,9 +48,9 @@ class Chain:
         (outcome,) = self.runner.backfill(self.services.networks["airqino"], DAY, DAY)
         return outcome
 
-    def night(self, first: date, last: date) -> RunResult:
+    def night(self, first: date, last: date, job: str = "nightly") -> RunResult:
         outcome = self.runner._run(
-            self.services.networks["airqino"], "nightly", first.isoformat(), last.isoformat()
+            self.services.networks["airqino"], job, first.isoformat(), last.isoformat()
         )
         assert outcome.success, outcome.failures
         return outcome
@@ -518,6 +518,7 @@ def test_days_before_a_move_stay_where_they_were_measured(
     )
     assert history["timezone"].to_list() == ["Africa/Abidjan", "Africa/Kampala"]
     assert history["moved_km"].to_list() == [None, pytest.approx(4100, rel=0.01)]
+    chain.night(DAY, DAY, "revisions")
     rules = chain.services.warehouse.read(
         "SELECT rule, mean, valid FROM airqino.daily_averages_by_rule "
         f"WHERE station_id = '{SICK}' AND parameter = 'pm25' ORDER BY rule"

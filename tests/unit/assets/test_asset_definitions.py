@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from aq_assets.describe import OWNER
-from aq_assets.jobs import NIGHTLY
+from aq_assets.jobs import NIGHTLY, REVISABLE
 from aq_assets.metadata import table_metadata
 from aq_assets.partitions import daily_partitions, hourly_partitions
 from aq_platform.definitions import build_defs
@@ -185,7 +185,7 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_forecast", {"forecasts"}),
         ("airqino_readings", {"raw_pulls", "hourly_readings"}),
         ("airqino_nightly", {"stations", *NIGHTLY}),
-        ("airqino_revisions", {"revisions"}),
+        ("airqino_revisions", set(REVISABLE)),
     ],
 )
 def test_jobs(repository: dg.RepositoryDefinition, job: str, names: set[str]) -> None:

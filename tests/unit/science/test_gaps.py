@@ -152,3 +152,29 @@ def test_a_days_hours_always_add_up(
     assert found["hours"].sum() == len(causes)
     assert found.schema == GAPS.schema
     assert all(bad.is_empty() for bad in broken_rows(GAPS, found).values())
+
+
+moments = st.integers(-3, 30).map(lambda n: MIDNIGHT + n * HOUR)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([None, "s1", "s2"]), moments, st.integers(0, 20), moments),
+        max_size=12,
+    )
+)
+def test_an_hour_was_asked_for_where_any_answer_after_it_covers_it(
+    said: list[tuple[str | None, datetime, int, datetime]],
+) -> None:
+    answered = [(name, start, start + n * HOUR, came) for name, start, n, came in said]
+    stations = station_frame("s1", "s2", last_seen=LATER)
+    expected = expected_hours(stations, hourly([]), WINDOW)
+    found = hour_causes(expected, hourly([]), answers(*answered), stations, LATER)
+    assert len(found) == 48
+    for row in found.iter_rows(named=True):
+        hour = row["hour"]
+        covered = any(
+            name in (None, row["station_id"]) and start <= hour < end and came >= hour + HOUR
+            for name, start, end, came in answered
+        )
+        assert row["cause"] == ("source_silent" if covered else "pull_failed")
