@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from aq_assets.freshness import freshness_policy
+from aq_assets.lineage import column_lineage
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_attribution, network_title
 from aq_resources.warehouse.ddl import sql_type
@@ -52,6 +53,7 @@ def described(
         "metadata": {
             "attribution": network_attribution(config.name),
             "dagster/column_schema": column_schema(table),
+            **column_lineage(config.name, name),
         },
         "tags": {"network": config.name},
         "freshness_policy": freshness_policy(config) if name in _HOURLY else None,

@@ -8,6 +8,7 @@ import pytest
 
 from aq_assets.describe import OWNER
 from aq_assets.jobs import NIGHTLY, REVISABLE
+from aq_assets.lineage import MADE_FROM
 from aq_assets.metadata import table_metadata
 from aq_assets.partitions import daily_partitions, hourly_partitions
 from aq_platform.definitions import build_defs
@@ -54,6 +55,24 @@ def nodes(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
     """Every asset by its name within the network."""
     specs = [spec for a in repository.assets_defs_by_key.values() for spec in a.specs]
     return {spec.key.path[-1]: spec for spec in specs if spec.group_name != "upkeep"}
+
+
+@pytest.mark.parametrize("asset", MADE_FROM)
+def test_columns_are_made_from_columns_of_what_the_asset_reads(
+    repository: dg.RepositoryDefinition, nodes: dict[str, dg.AssetSpec], asset: str
+) -> None:
+    lineage = nodes[asset].metadata["dagster/column_lineage"].deps_by_column
+
+    def columns(name: str) -> set[str]:
+        schema = nodes[name].metadata["dagster/column_schema"]
+        return {column.name for column in schema.columns}
+
+    assert lineage.keys() <= columns(asset)
+    parents = repository.asset_graph.get(dg.AssetKey(["airqino", asset])).parent_keys
+    for sources in lineage.values():
+        for source in sources:
+            assert source.asset_key in parents
+            assert source.column_name in columns(source.asset_key.path[-1])
 
 
 def test_every_asset_says_whom_to_name(nodes: dict[str, dg.AssetSpec]) -> None:
