@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -189,7 +190,8 @@ def may_mount() -> bool:
     [
         pytest.param("objects", "32k", "The disk is full: ", id="objects"),
         pytest.param("warehouse", "8k", "The disk is full: the warehouse at", id="warehouse"),
-        pytest.param(".", "1800k", "database or disk is full", id="all"),
+        # What SQLite says depends on which of its files cannot grow.
+        pytest.param(".", "1800k", "database or disk is full|disk I/O error", id="all"),
     ],
 )
 def test_a_full_disk_is_told_and_spoils_nothing(
@@ -217,7 +219,7 @@ def test_a_full_disk_is_told_and_spoils_nothing(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "it fitted" not in done.stderr
-    assert says in done.stdout + done.stderr
+    assert re.search(says, done.stdout + done.stderr)
     kept = Path(f"{fresh.home}.kept")
     shutil.rmtree(fresh.home)
     kept.rename(fresh.home)
