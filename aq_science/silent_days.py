@@ -15,6 +15,25 @@ from aq_science.tables.types import PARAMETER
 _SERIES_DAY = ("station_id", "parameter", "date")
 
 
+def due_days(stations: pl.DataFrame, dates: tuple[date, date]) -> pl.DataFrame:
+    """The days on which something is expected of each active station.
+
+    `stations`: `STATIONS`; `dates`: first and last day, both included. Columns: `network`,
+    `station_id`, `parameter`, `date`, and when the station was first and last described.
+    """
+    return (
+        stations.select("network", "station_id", "first_seen", "last_seen", parameter="parameters")
+        .explode("parameter")
+        .filter(pl.col("parameter").is_in(list(PARAMETERS)))
+        .cast({"station_id": pl.Categorical(), "parameter": PARAMETER, "network": pl.Categorical()})
+        .join(pl.select(date=pl.date_range(*dates)), how="cross")
+        .filter(
+            pl.col("date") >= pl.col("first_seen").dt.date(),
+            pl.col("date") <= (pl.col("last_seen") + RETIRED_AFTER).dt.date(),
+        )
+    )
+
+
 def with_silent_days(
     averages: pl.DataFrame,
     stations: pl.DataFrame,
@@ -35,17 +54,7 @@ def with_silent_days(
     Returns:
         `DAILY_AVERAGES` rows, sorted by their key.
     """
-    due = (
-        stations.select("network", "station_id", "first_seen", "last_seen", parameter="parameters")
-        .explode("parameter")
-        .filter(pl.col("parameter").is_in(list(PARAMETERS)))
-        .cast({"station_id": pl.Categorical(), "parameter": PARAMETER, "network": pl.Categorical()})
-        .join(pl.select(date=pl.date_range(*dates)), how="cross")
-        .filter(
-            pl.col("date") >= pl.col("first_seen").dt.date(),
-            pl.col("date") <= (pl.col("last_seen") + RETIRED_AFTER).dt.date(),
-        )
-    )
+    due = due_days(stations, dates)
     silent = due.join(averages, on=_SERIES_DAY, how="anti")
     if silent.is_empty():
         return averages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aq_science.tables.countries import COUNTRIES
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.daily_averages_by_rule import DAILY_AVERAGES_BY_RULE
+from aq_science.tables.data_quality import DATA_QUALITY
 from aq_science.tables.exceedances import EXCEEDANCES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
@@ -26,6 +27,7 @@ SOME_HAVE = {**DIMENSIONS, STATION_PLACES.name: STATION_PLACES}
 OF_THE_CHAIN = (
     DAILY_AVERAGES,
     DAILY_AVERAGES_BY_RULE,
+    DATA_QUALITY,
     EXCEEDANCES,
     FORECASTS,
     FORECAST_SCORES,
