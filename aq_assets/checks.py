@@ -12,7 +12,7 @@ import polars as pl
 
 from aq_assets.freshness import allowed_silence, newest_hour
 from aq_assets.hourly_readings import ANSWERS_SET_ASIDE
-from aq_assets.metadata import table_metadata
+from aq_assets.metadata import percent, table_metadata
 from aq_assets.partitions import partition_window
 from aq_assets.stations import STATION_PROBLEMS, TO_FIX
 from aq_resources.network_client import SET_ASIDE
@@ -148,7 +148,7 @@ def _recency_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
             "newest_hour": f"{newest:%Y-%m-%d %H:%M}Z" if newest else "none",
         }
         if newest is not None:
-            metadata["hours_old"] = age_of_readings(newest, now) / HOUR
+            metadata["hours_old"] = round(age_of_readings(newest, now) / HOUR, 1)
         return dg.AssetCheckResult(
             passed=is_recent(newest, now, allowed),
             # Old readings are no worse than none: whatever builds on them may go on.
@@ -302,11 +302,11 @@ def _valid_days_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
             f"FROM {config.name}.daily_averages WHERE date < ? AND {where}",
             [today, *bounds],
         ).row(0, named=True)
-        fraction = counted["valid_days"] / counted["days"] if counted["days"] else 0.0
+        share = percent(counted["valid_days"], counted["days"])
         return dg.AssetCheckResult(
-            passed=counted["days"] == 0 or fraction >= COMPLETENESS,
+            passed=counted["days"] == 0 or counted["valid_days"] >= COMPLETENESS * counted["days"],
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={**counted, "valid_fraction": fraction},
+            metadata={**counted, "valid_percent": share},
         )
 
     return enough_valid_days

@@ -1,6 +1,6 @@
 """Daily averages of a network, by the stations' local days."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -8,17 +8,21 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.metadata import percent, unit_key
+from aq_assets.panels import SHOWN, station_names, station_panels
 from aq_assets.partitions import ONE_RUN, daily_partitions, window_of, windows_around
-from aq_assets.plots import Line, lines_by_station
+from aq_assets.plots import Level, plot
 from aq_assets.stations import known_stations
 from aq_assets.stream import Tally, chunked
-from aq_resources.io_managers import FrameStream
+from aq_resources.io_managers import RUN, FrameStream
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_has_places
 from aq_resources.services import Services
 from aq_resources.settings import Settings
 from aq_resources.stores.day_files import DayFiles
 from aq_science.averages import REACH_AFTER, REACH_BEFORE, daily_averages
+from aq_science.limits import LIMITS, WHO_2021
+from aq_science.parameters import PARAMETERS
 from aq_science.places import zones_elsewhere
 from aq_science.silent_days import with_silent_days
 from aq_science.station_history import former_zones
@@ -26,9 +30,21 @@ from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.station_history import STATION_HISTORY
 from aq_science.tables.station_places import STATION_PLACES
-from aq_science.windows import Window
+from aq_science.windows import DAY, Window
 
 Condition = dg.AutomationCondition[dg.AssetKey]
+
+# Days that the plot shows at least and at most.
+_PLOT_LEAST, _PLOT_MOST = 28 * DAY, 366 * DAY
+# What a day's mean is compared with.
+GUIDELINES = {
+    limit.parameter: Level(
+        limit.level,
+        f"WHO 2021, 24-hour guideline:\n{limit.level:g} {PARAMETERS[limit.parameter].unit}",
+    )
+    for limit in LIMITS
+    if (limit.standard, limit.metric) == (WHO_2021, "daily_mean")
+}
 
 HOURS_READ = ("network", "station_id", "parameter", "hour", "value", "flag")
 _SHOWN = (
@@ -90,7 +106,11 @@ def build_daily_averages(
         # A backfill also asks for the days beside it, and automation for today at midnight: a day's
         # own readings may have yet to come.
         asked = window_of(context)
-        tally = DailyTally(hourly_readings.missing(asked, reach(asked)))
+        tally = DailyTally(
+            hourly_readings.missing(asked, reach(asked)),
+            station_names(stations),
+            lambda: _recent(services, config.name, asked),
+        )
         return chunked(context, services.chunk, average, tally, day_details)
 
     return daily
@@ -174,11 +194,13 @@ def averages_of(
 def day_details(averages: pl.DataFrame) -> dict[date, dict[str, Any]]:
     """The numbers that the UI plots over days, by day."""
     means = {
-        f"mean_{name}": pl.col("mean").filter(pl.col("parameter") == name).mean()
-        for name in ("pm25", "co")
+        unit_key(f"mean_{name}", name): pl.col("mean").filter(pl.col("parameter") == name).mean()
+        for name in SHOWN
     }
     days = averages.group_by(pl.col("date").alias("day")).agg(
-        stations=pl.col("station_id").n_unique(), valid_fraction=pl.col("valid").mean(), **means
+        stations=pl.col("station_id").n_unique(),
+        valid_percent=(pl.col("valid").mean() * 100).round(1),
+        **{key: mean.round_sig_figs(3) for key, mean in means.items()},
     )
     return {
         row.pop("day"): {name: value for name, value in row.items() if value is not None}
@@ -186,14 +208,38 @@ def day_details(averages: pl.DataFrame) -> dict[date, dict[str, Any]]:
     }
 
 
+def _recent(services: Services, network: str, asked: Window) -> pl.DataFrame:
+    """What to plot: the run's days and at least four weeks, as they are stored; at most a year."""
+    first = max(asked.end - _PLOT_MOST, min(asked.start, asked.end - _PLOT_LEAST))
+    return services.warehouse.read(
+        "SELECT station_id, parameter, date AS time, mean AS value "
+        f"FROM {network}.daily_averages WHERE date >= ? AND date < ? "
+        f"AND parameter IN {tuple(SHOWN)}",
+        [first.date(), asked.end.date()],
+    )
+
+
 class DailyTally(Tally):
-    """How many station-days are valid, PM2.5 over the run and the last day's averages."""
+    """How many station-days are valid, a plot of the last weeks and the last day's averages."""
 
     newest_by = "date"
-    plot_title = "PM2.5, daily mean of valid hours"
 
-    def __init__(self, without_readings: list[date]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        without_readings: list[date],
+        names: Mapping[str, str],
+        recent: Callable[[], pl.DataFrame],
+    ) -> None:
+        """Counts nothing yet.
+
+        Args:
+            without_readings: The run's days that have no hourly readings.
+            names: Of the stations, by id.
+            recent: Reads what is plotted once all chunks are stored: `station_id`, `parameter`,
+                `time` (a local date) and `value`.
+        """
+        super().__init__(names)
+        self.recent = recent
         self.without_readings = without_readings
         self.valid = 0
         self.rows = 0
@@ -204,16 +250,14 @@ class DailyTally(Tally):
 
     def counts(self) -> dict[str, Any]:
         return {
+            RUN: {"valid_percent": percent(self.valid, self.rows)},
             "days_without_hourly_readings": len(self.without_readings),
-            "run_valid_fraction": self.valid / self.rows if self.rows else 0.0,
         }
 
-    def points(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.filter(pl.col("parameter") == "pm25").select("station_id", "date", "mean")
-
-    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
-        return lines_by_station(points, "date", "mean")
+    def pictures(self, points: pl.DataFrame) -> dict[str, Any]:  # noqa: ARG002
+        panels = station_panels(self.recent(), self.names, GUIDELINES)
+        return {"plot": plot("Means of the valid hours by local day", panels)} if panels else {}
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        main = self.newest.filter(pl.col("parameter").is_in(["pm25", "co"]))
+        main = self.newest.filter(pl.col("parameter").is_in(list(SHOWN)))
         return {"last_day": main.select(_SHOWN)}

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, described, title
+from aq_assets.metadata import rounded
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
@@ -89,7 +90,7 @@ class ModelTally(Tally):
         for parameter in FORECAST_PARAMETERS:
             skill = last.filter(pl.col("parameter") == parameter)["skill_h1"].mean()
             if isinstance(skill, float):
-                shown[f"skill_h1_{parameter}"] = skill
+                shown[f"skill_h1_{parameter}"] = rounded(skill)
         return shown
 
     def tables(self) -> dict[str, pl.DataFrame]:

@@ -1,6 +1,6 @@
 """Scores of a network's forecasts, by the UTC day on which they were issued."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -8,8 +8,11 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.metadata import rounded, unit_key
+from aq_assets.panels import axis_label
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
-from aq_assets.plots import Line
+from aq_assets.plots import Line, Panel, plot
+from aq_assets.stations import names_of_stations
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -75,7 +78,7 @@ def build_forecast_scores(config: NetworkConfig) -> dg.AssetsDefinition:
         services: dg.ResourceParam[Services],
         hourly_readings: DayFiles,
     ) -> FrameStream:
-        tally = ScoreTally()
+        tally = ScoreTally(names_of_stations(services, config.name))
 
         def score(days: Window) -> pl.DataFrame:
             issued = services.warehouse.rows(config.name, FORECASTS, FORECASTS.bounds(days))
@@ -93,19 +96,27 @@ def day_details(scores: pl.DataFrame) -> dict[date, dict[str, Any]]:
     days: dict[date, dict[str, Any]] = {}
     for row in pooled_scores(scores, "date", "parameter").iter_rows(named=True):
         day, parameter = row.pop("date"), row.pop("parameter")
-        numbers = {f"{name}_{parameter}": value for name, value in row.items() if value is not None}
+        numbers = {
+            _key(name, parameter): rounded(value) if isinstance(value, float) else value
+            for name, value in row.items()
+            if value is not None
+        }
         days.setdefault(day, {}).update(numbers)
     return days
+
+
+def _key(name: str, parameter: str) -> str:
+    key = f"{name}_{parameter}"
+    return unit_key(key, parameter) if name.startswith("mae") else key
 
 
 class ScoreTally(Tally):
     """How many forecasts were scored, PM2.5's errors over the run and the last day's scores."""
 
     newest_by = "date"
-    plot_title = "PM2.5, mean absolute error by day of issue"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        super().__init__(names)
         self.forecasts = 0
         self.scored = 0
         self.days_without_forecasts = 0
@@ -130,14 +141,16 @@ class ScoreTally(Tally):
     def points(self, frame: pl.DataFrame) -> pl.DataFrame:
         return pooled_scores(frame.filter(pl.col("parameter") == "pm25"), "date")
 
-    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
+    def pictures(self, points: pl.DataFrame) -> dict[str, Any]:
         if points.is_empty():
-            return []
+            return {}
         days = points["date"].to_list()
-        return [
+        lines = [
             Line("forecast", days, points["mae"].to_list()),
             Line("persistence", days, points["mae_persistence"].to_list()),
         ]
+        shown = [Panel(axis_label("pm25"), lines)]
+        return {"plot": plot("PM2.5, mean absolute error by day of issue", shown)}
 
     def tables(self) -> dict[str, pl.DataFrame]:
         return {"last_day": self.newest.select(_SHOWN)}

@@ -1,7 +1,7 @@
 """Forecasts of a network: the two hours ahead of every hour."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +9,10 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.panels import SHOWN, axis_label, short
 from aq_assets.partitions import ONE_RUN, hourly_partitions, windows_around
-from aq_assets.plots import Line
+from aq_assets.plots import Line, Panel, plot
+from aq_assets.stations import names_of_stations
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -27,6 +29,8 @@ from aq_science.windows import DAY, HOUR, Window
 
 # A model may serve this long if newer fits fail; readings this far back are all a forecast needs.
 MODEL_DAYS = 7
+# What the plot shows.
+_PLOTTED, _PLOTTED_STATIONS = timedelta(days=2), 3
 _SHOWN = (
     "station_id",
     "parameter",
@@ -74,7 +78,7 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
     ) -> FrameStream:
         reader = VersionReader(raw_pulls, services.client(config.name))
         reference_c = services.settings.gas_reference_celsius
-        tally = ForecastTally()
+        tally = ForecastTally(names_of_stations(services, config.name))
 
         def forecast(hours: Window) -> pl.DataFrame:
             issued_at = services.now()
@@ -107,13 +111,12 @@ def _series(models: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
 
 
 class ForecastTally(Tally):
-    """Counts by mode, the newest forecasts, and PM2.5 of the last two days with its forecast."""
+    """Counts by mode, the newest forecasts, and the last two days with their forecast."""
 
     newest_by = "issued_for"
-    plot_title = "PM2.5, last two days and forecast"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
         self.modes: Counter[str] = Counter()
         # The readings behind the newest forecasts.
         self.recent = pl.DataFrame()
@@ -131,26 +134,27 @@ class ForecastTally(Tally):
     def tables(self) -> dict[str, pl.DataFrame]:
         return {"newest": self.newest.select(_SHOWN)}
 
-    def lines(self, points: pl.DataFrame) -> Sequence[Line]:  # noqa: ARG002
+    def pictures(self, points: pl.DataFrame) -> dict[str, Any]:  # noqa: ARG002
+        panels = [
+            Panel(axis_label(parameter), lines)
+            for parameter in SHOWN
+            if (lines := list(self._lines(parameter)))
+        ]
+        title = "Last two days and forecast with its 80 % interval, UTC"
+        return {"plot": plot(title, panels)} if panels else {}
+
+    def _lines(self, parameter: str) -> Iterator[Line]:
         issued_for = self.newest["issued_for"][0]
-        lines = []
-        for station in self.newest["station_id"].unique().sort().head(3):
-            mine = (pl.col("station_id") == station) & (pl.col("parameter") == "pm25")
-            past = self.recent.filter(
-                mine,
-                pl.col("flag") == "valid",
-                pl.col("hour").is_between(
-                    issued_for - timedelta(days=2), issued_for, closed="left"
-                ),
-            ).sort("hour")
-            ahead = self.newest.filter(mine).sort("hour")
-            lines.append(Line(station, past["hour"].to_list(), past["value"].to_list()))
-            lines.append(
-                Line(
-                    f"{station} forecast",
-                    ahead["hour"].to_list(),
-                    ahead["value"].to_list(),
-                    (ahead["lower_80"].to_list(), ahead["upper_80"].to_list()),
-                )
-            )
-        return lines
+        newest = self.newest.filter(pl.col("parameter") == parameter).sort("hour")
+        valid = self.recent.filter(
+            pl.col("parameter") == parameter,
+            pl.col("flag") == "valid",
+            pl.col("hour").is_between(issued_for - _PLOTTED, issued_for, closed="left"),
+        ).sort("hour")
+        for station in newest["station_id"].unique().sort().head(_PLOTTED_STATIONS):
+            name = short(self.names.get(str(station), str(station)))
+            past = valid.filter(pl.col("station_id") == station)
+            ahead = newest.filter(pl.col("station_id") == station)
+            interval = (ahead["lower_80"].to_list(), ahead["upper_80"].to_list())
+            yield Line(name, past["hour"].to_list(), past["value"].to_list())
+            yield Line(name, ahead["hour"].to_list(), ahead["value"].to_list(), interval)

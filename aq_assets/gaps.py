@@ -1,6 +1,7 @@
 """Why hours of a network have no valid value, a row a run of hours."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,7 @@ import polars as pl
 
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.freshness import allowed_silence
+from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stations import known_stations
 from aq_assets.stream import Tally, chunked
@@ -61,7 +63,7 @@ def build_gaps(config: NetworkConfig) -> dg.AssetsDefinition:
             )
             return gaps(causes, config.name)
 
-        return chunked(context, services.chunk, explain, GapTally())
+        return chunked(context, services.chunk, explain, GapTally(station_names(stations)))
 
     return network_gaps
 
@@ -100,8 +102,8 @@ class GapTally(Tally):
 
     newest_by = "date"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
         self.hours: Counter[str] = Counter()
 
     def count(self, frame: pl.DataFrame) -> None:

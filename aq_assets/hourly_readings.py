@@ -1,7 +1,7 @@
 """Hourly readings of a network: the fold of its raw pulls, in canonical units, flagged."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,12 +10,13 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, described, title
-from aq_assets.metadata import table_metadata
+from aq_assets.metadata import percent, table_metadata
+from aq_assets.panels import SHOWN, station_names, station_panels
 from aq_assets.partitions import ONE_RUN, daily_partitions, window_of
-from aq_assets.plots import Line, lines_by_station
+from aq_assets.plots import plot
 from aq_assets.stream import Tally, chunked
 from aq_resources.failures import PermanentFailure
-from aq_resources.io_managers import FrameStream
+from aq_resources.io_managers import RUN, FrameStream
 from aq_resources.network_client import SET_ASIDE
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
@@ -29,7 +30,10 @@ from aq_science.readings import hourly_readings, in_canonical_units
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.stations import STATIONS
 from aq_science.versions import fold_versions
-from aq_science.windows import Window
+from aq_science.windows import DAY, Window
+
+# What the plot shows: enough to see a station fall silent or drift, and cheap to read every hour.
+_PLOT_DAYS, _PLOT_STEP = 7, "3h"
 
 # Metadata of a run: how many answers made the parser raise. A table of them is named `SET_ASIDE`.
 ANSWERS_SET_ASIDE = "answers_set_aside"
@@ -62,6 +66,7 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
     ) -> FrameStream:
         reader = VersionReader(raw_pulls, services.client(config.name))
         files = services.files.day_files(config.name, "hourly_readings")
+        stations = services.warehouse.rows(config.name, STATIONS)
         own = window_of(context)
         beside = [
             Window.of_days(day, day)
@@ -74,11 +79,13 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
             suite,
             config.name,
             services.settings.gas_reference_celsius,
-            neighbours_within(services.warehouse.rows(config.name, STATIONS), NEIGHBOURHOOD_KM),
+            neighbours_within(stations, NEIGHBOURHOOD_KM),
             own,
             beside,
         )
-        tally = ReadingTally(reader, title(config))
+        tally = ReadingTally(
+            reader, title(config), station_names(stations), lambda: _recent(files, own.dates[-1])
+        )
         return chunked(context, services.chunk, fold, tally, day_details, fold.outdated, beside)
 
     return hourly
@@ -150,22 +157,51 @@ def day_details(readings: pl.DataFrame) -> dict[date, dict[str, Any]]:
     """The numbers that the UI plots over days, by day."""
     days = readings.group_by(pl.col("hour").dt.date().alias("day")).agg(
         stations=pl.col("station_id").n_unique(),
-        valid_fraction=(pl.col("flag") == "valid").mean(),
-        revised=(pl.col("revision") > 0).sum(),
+        valid_percent=((pl.col("flag") == "valid").mean() * 100).round(1),
+        revised_hours=(pl.col("revision") > 0).sum(),
     )
     return {row.pop("day"): row for row in days.iter_rows(named=True)}
 
 
+def _recent(files: DayFiles, last: date) -> pl.DataFrame:
+    """What to plot of the days up to the last, as they are stored."""
+    first = last - (_PLOT_DAYS - 1) * DAY
+    days = [day for day in files.days(since=first) if first <= day <= last]
+    valid = pl.col("value").filter(pl.col("flag") == "valid")
+    return (
+        files.scan_days(days)
+        .filter(pl.col("parameter").is_in(list(SHOWN)))
+        .group_by("station_id", "parameter", time=pl.col("hour").dt.truncate(_PLOT_STEP))
+        .agg(value=valid.mean())
+        .collect()
+    )
+
+
 class ReadingTally(Tally):
-    """Counts of flags and reasons, what could not be read, and PM2.5 over the run."""
+    """Counts of flags and tests, what could not be read, and a plot of the last days."""
 
     newest_by = "hour"
-    plot_title = "PM2.5, valid hours"
 
-    def __init__(self, reader: VersionReader, network: str) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        reader: VersionReader,
+        network: str,
+        names: Mapping[str, str],
+        recent: Callable[[], pl.DataFrame],
+    ) -> None:
+        """Counts nothing yet.
+
+        Args:
+            reader: Knows what could not be read.
+            network: Its title.
+            names: Of its stations, by id.
+            recent: Reads what is plotted once all chunks are stored: `station_id`, `parameter`,
+                `time` (UTC) and `value`.
+        """
+        super().__init__(names)
         self.reader = reader
         self.network = network
+        self.recent = recent
         self.flags: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.revised = 0
@@ -179,18 +215,19 @@ class ReadingTally(Tally):
         self.stations.update(frame["station_id"].unique().to_list())
 
     def counts(self) -> dict[str, Any]:
-        total = self.flags.total()
         problems = self.reader.problems
         set_aside = [row for row in problems.rows() if row["problem"] == SET_ASIDE]
         shown: dict[str, Any] = {
-            "run_stations": len(self.stations),
-            "run_valid_fraction": self.flags["valid"] / total if total else 0.0,
-            "run_revised": self.revised,
+            RUN: {
+                "stations": len(self.stations),
+                "valid_percent": percent(self.flags["valid"], self.flags.total()),
+                "revised_hours": self.revised,
+                "hours_by_flag": dict(self.flags.most_common()),
+                "hours_by_test": dict(self.reasons.most_common()),
+            },
             "malformed_records": problems.total,
             "unreadable_stations": sorted(self.reader.unreadable),
             ANSWERS_SET_ASIDE: sum(int(row["records"]) for row in set_aside),
-            "flags": dict(self.flags),
-            "reasons": dict(self.reasons),
         }
         if problems.total:
             shown["problems"] = table_metadata(pl.DataFrame(problems.rows()))
@@ -198,15 +235,10 @@ class ReadingTally(Tally):
             shown[SET_ASIDE] = table_metadata(pl.DataFrame(set_aside))
         return shown
 
-    def points(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return (
-            frame.filter((pl.col("parameter") == "pm25") & (pl.col("flag") == "valid"))
-            .group_by("station_id", pl.col("hour").dt.truncate(_step(frame)))
-            .agg(pl.col("value").mean())
-        )
-
-    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
-        return lines_by_station(points, "hour", "value")
+    def pictures(self, points: pl.DataFrame) -> dict[str, Any]:  # noqa: ARG002
+        panels = station_panels(self.recent(), self.names)
+        name = f"{self.network}: valid hours, means of {_PLOT_STEP[:-1]} h, UTC"
+        return {"plot": plot(name, panels)} if panels else {}
 
     def finish(self) -> None:
         """Fail where not one record of any station could be read: the upstream form changed."""
@@ -217,11 +249,3 @@ class ReadingTally(Tally):
                 f"the known form. First problem: station {station}, {kind}: {text!r}. The answers "
                 "are kept: fix the client's parser and materialize this again."
             )
-
-
-def _step(frame: pl.DataFrame) -> str:
-    """Plot by the hour within a few days, by the day beyond."""
-    first, last = frame["hour"].min(), frame["hour"].max()
-    if first is None or last is None:
-        return "1h"
-    return "1h" if (last - first).days < 7 else "1d"  # type: ignore[operator,union-attr]

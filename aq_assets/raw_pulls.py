@@ -56,7 +56,10 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
             tally.answers(pulls),
             tally.metadata,
             # What `late_data` goes by: when each day was last asked for, and whether in vain.
-            lambda: {PULLED_AT: asked_at.timestamp(), UNANSWERED: tally.unanswered},
+            lambda: {
+                PULLED_AT: dg.MetadataValue.timestamp(asked_at),
+                UNANSWERED: tally.unanswered,
+            },
         )
 
     return raw_pulls

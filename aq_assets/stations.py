@@ -8,6 +8,7 @@ import polars as pl
 
 from aq_assets.describe import TABLES, described, title
 from aq_assets.metadata import table_metadata
+from aq_assets.panels import station_names
 from aq_resources.network_client import Station, StationList
 from aq_resources.network_settings import NetworkConfig, is_group
 from aq_resources.services import Services
@@ -77,6 +78,12 @@ def known_stations(
     key = dg.AssetKey([config.name, STATIONS.name])
     context.log_event(dg.AssetMaterialization(key, metadata=metadata))
     return frame
+
+
+def names_of_stations(services: Services, network: str) -> dict[str, str]:
+    """Names for people by id, as far as the network's stations are stored."""
+    columns = ("station_id", "name")
+    return station_names(services.warehouse.rows(network, STATIONS, columns=columns))
 
 
 def _describe(

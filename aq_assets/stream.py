@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, ClassVar
 
 import dagster as dg
+import duckdb
 import polars as pl
 
-from aq_assets.metadata import table_metadata
+from aq_assets.metadata import named, table_metadata
 from aq_assets.partitions import window_of
-from aq_assets.plots import Line, plot
+from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.io_managers import FrameStream, PartitionsLeftOut
 from aq_resources.progress import report
 from aq_resources.stores.raw_pulls import DamagedPull
@@ -25,6 +26,8 @@ from aq_science.windows import DAY, HOUR, Window
 
 # As often as this a chunk is written again because what it was made from changed meanwhile.
 _ROUNDS = 5
+# A picture shows what is stored beside the run, which may not be readable.
+_UNREADABLE = (duckdb.Error, pl.exceptions.PolarsError, OSError, PermanentFailure, TransientFailure)
 # So many days a message names.
 _NAMED = 5
 
@@ -34,16 +37,15 @@ DayDetails = Callable[[pl.DataFrame], Mapping[date, Mapping[str, Any]]]
 class Tally(ABC):
     """What a run's chunks add up to, shown beside its materialization.
 
-    A plot over the whole run and a table of its newest rows are made here; a subclass says of what,
-    and counts.
+    Pictures and tables of the newest rows are put together here; a subclass says of what, and
+    counts. Stations have their `names`, by id, where these are known.
     """
 
     # The greatest value of this column marks the newest rows.
     newest_by: ClassVar[str]
-    plot_title: ClassVar[str] = ""
-    plot_unit: ClassVar[str] = "µg/m³"
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self.names = names or {}
         self.newest = pl.DataFrame()
         self._points: list[pl.DataFrame] = []
 
@@ -55,12 +57,16 @@ class Tally(ABC):
             self._points.append(self.points(frame))
 
     def metadata(self) -> dict[str, Any]:
-        """Plot, table and counts: what a person looks at comes first."""
+        """Pictures, tables and counts: what a person looks at comes first."""
         shown: dict[str, Any] = {}
         if self._points:
-            if lines := self.lines(pl.concat(self._points)):
-                shown["plot"] = plot(self.plot_title, self.plot_unit, lines)
-            shown |= {name: table_metadata(rows) for name, rows in self.tables().items()}
+            try:
+                shown |= self.pictures(pl.concat(self._points))
+            except _UNREADABLE as error:
+                # The run's own rows are written; what lies beside them must not make it fail.
+                shown["plot"] = f"There is none: {error}"
+            tables = {name: named(rows, self.names) for name, rows in self.tables().items()}
+            shown |= {name: table_metadata(rows) for name, rows in tables.items()}
         return shown | self.counts()
 
     @abstractmethod
@@ -72,12 +78,12 @@ class Tally(ABC):
         """The counts by name."""
 
     def points(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """What the plot needs of one chunk: few rows, since they are kept for the whole run."""
+        """What a picture needs of one chunk: few rows, since they are kept for the whole run."""
         return frame.clear()
 
-    def lines(self, points: pl.DataFrame) -> Sequence[Line]:  # noqa: ARG002
-        """The plot's lines from the points of all chunks, of which there may be none."""
-        return []
+    def pictures(self, points: pl.DataFrame) -> dict[str, Any]:  # noqa: ARG002
+        """What to draw, by the name of its entry; the points are those of all chunks."""
+        return {}
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """What to list of the newest rows (there are some), by the name of its entry."""

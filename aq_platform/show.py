@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,7 @@ from rich.progress import (
 
 from aq_platform.console import plain
 from aq_platform.runs import RunResult
+from aq_resources.io_managers import RUN
 from aq_resources.progress import listening
 
 _STEPS = {
@@ -94,13 +96,19 @@ def _counts(result: RunResult) -> Iterator[str]:
         yield f"{pulls.get('requests', 0)} requests ({pulls.get('answers_repeated', 0)} unchanged)"
     if "hourly_readings" in seen:
         hourly = seen["hourly_readings"]
-        valid, revised = hourly.get("run_valid_fraction", 0), hourly.get("run_revised", 0)
-        yield f"{hourly.get('rows', 0):,} hourly readings ({valid:.1%} valid, {revised:,} revised)"
+        run = hourly.get(RUN, {})
+        valid, revised = run.get("valid_percent", 0), run.get("revised_hours", 0)
+        yield f"{run.get('rows', 0):,} hourly readings ({valid:.1f}% valid, {revised:,} revised)"
         if hourly.get("malformed_records"):
             yield f"{hourly['malformed_records']:,} malformed records"
     if "daily_averages" in seen:
-        yield f"{seen['daily_averages'].get('rows', 0):,} daily averages"
+        yield f"{_rows(seen['daily_averages']):,} daily averages"
     if "forecast_models" in seen:
         yield f"{seen['forecast_models'].get('series', 0)} series"
     if "forecasts" in seen:
-        yield f"{seen['forecasts'].get('rows', 0):,} forecasts"
+        yield f"{_rows(seen['forecasts']):,} forecasts"
+
+
+def _rows(metadata: Mapping[str, Any]) -> int:
+    """Rows that the run wrote."""
+    return int(metadata.get(RUN, {}).get("rows", 0))

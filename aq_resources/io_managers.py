@@ -26,6 +26,8 @@ from aq_science.tables.raw_pulls import RAW_PULLS
 from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 from aq_science.windows import DAY, HOUR, Window
 
+# Metadata on a run's last partition: numbers of the run as a whole, which others say of that day.
+RUN = "run"
 # Dagster's keys of hourly partitions.
 HOUR_KEY = "%Y-%m-%d-%H:%M"
 
@@ -190,11 +192,11 @@ class ObjectStoreIOManager(dg.IOManager):
                 )
             raise failure
         totals = {
-            "rows": sum(rows for rows, _ in sizes.values()),
             "partitions": len(sizes),
-            "run_size_bytes": sum(size for _, size in sizes.values()),
+            "rows": sum(rows for rows, _ in sizes.values()),
+            "size_bytes": sum(size for _, size in sizes.values()),
         }
-        _attach(context, details, {**stream.summary(), **totals})
+        _attach(context, details, _with_totals(stream.summary(), totals))
 
 
 class DuckDBIOManager(dg.IOManager):
@@ -225,7 +227,8 @@ class DuckDBIOManager(dg.IOManager):
                 counted = {"dagster/partition_row_count": rows_of, **where}
                 details[key] = {**counted, **numbers.get(start.date(), {})}
             obj.progress(window)
-        _attach(context, details, {**obj.summary(), "rows": rows})
+        totals = {"partitions": len(details), "rows": rows}
+        _attach(context, details, _with_totals(obj.summary(), totals))
 
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:
         """The whole table (unpartitioned), or the rows of the partitions asked for."""
@@ -250,6 +253,11 @@ class DuckDBIOManager(dg.IOManager):
         for piece in window.chunks(DAY if column == "date" else HOUR):
             start = piece.start
             yield start, counted.get(start.date() if column == "date" else start, 0)
+
+
+def _with_totals(summary: Metadata, totals: Mapping[str, int]) -> Metadata:
+    """A run's metadata, with what was written of it among its numbers."""
+    return {**summary, RUN: {**totals, **summary.get(RUN, {})}}
 
 
 def _attach(context: dg.OutputContext, details: Mapping[str, Metadata], summary: Metadata) -> None:

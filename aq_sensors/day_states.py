@@ -13,7 +13,8 @@ from aq_assets.raw_pulls import PULLED_AT, UNANSWERED
 from aq_resources.network_settings import NetworkConfig
 from aq_science.windows import DAY
 
-_NUMBERS = (dg.FloatMetadataValue, dg.IntMetadataValue)
+# An earlier version noted an instant as a number.
+_NUMBERS = (dg.TimestampMetadataValue, dg.FloatMetadataValue, dg.IntMetadataValue)
 
 
 @dataclass(frozen=True)

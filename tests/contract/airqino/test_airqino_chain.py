@@ -304,7 +304,7 @@ def test_scores_are_those_of_the_forecasts_there_are(chain: Chain) -> None:
     assert 0 < sum(row["n"] for row in scores if row["date"] == second) <= 6 * 4 * len(STATIONS)
 
     metadata = outcome.metadata["forecast_scores"]
-    assert metadata["rows"] == len(scores)
+    assert metadata["run"]["rows"] == len(scores)
     assert metadata["days_without_forecasts"] == 2
     assert metadata["scored"] == sum(row["n"] for row in scores)
     assert "image/png" in metadata["plot"]

@@ -8,7 +8,7 @@ from datetime import date
 
 import dagster as dg
 
-from aq_assets.plots import Line, plot
+from aq_assets.plots import Line, Panel, plot
 from aq_resources.http.client import HttpClient
 from aq_resources.networks import known_networks
 from aq_science.stations import zone_at
@@ -59,7 +59,7 @@ mirrors.look_after_themselves()
 
 # The first picture of a process looks for its fonts.
 _day = midnight(date(2025, 6, 10))
-plot("PM2.5", "µg/m³", [Line("1", [_day, _day + DAY], [1.0, 2.0])])
+plot("PM2.5", [Panel("PM2.5 [µg/m³]", [Line("1", [_day, _day + DAY], [1.0, 2.0])])])
 
 # The first position looks for its map, the first request for its certificates, and the first home
 # for its migrations.

@@ -147,9 +147,9 @@ def test_a_late_hour_flags_the_day_beside_it_again_and_that_is_reported(
     assert platform.reasons(D2) == [[], [], []]
     told = platform.newest(D2)
     assert told["dagster/partition_row_count"] == 3
-    assert told["valid_fraction"] == 1.0
+    assert told["valid_percent"] == 100.0
     assert told["uri"] == platform.files.store.uri(platform.files.key(D2))
-    assert platform.newest(D1)["rows"] == 3
+    assert platform.newest(D1)["run"]["rows"] == 3  # type: ignore[index]
     assert platform.stored(D3) == before
 
     # What changes nothing beside the day is neither written there nor reported.

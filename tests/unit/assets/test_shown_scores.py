@@ -4,7 +4,6 @@ from datetime import date
 from typing import Any
 
 import polars as pl
-import pytest
 
 from aq_assets.forecast_scores import ScoreTally, day_details
 from aq_science.tables.forecast_scores import FORECAST_SCORES
@@ -46,18 +45,18 @@ def test_numbers_of_each_day_by_parameter() -> None:
     assert day_details(frame) == {
         FIRST: {
             "n_pm25": 40,
-            "mae_pm25": pytest.approx(4.5),
-            "mae_persistence_pm25": pytest.approx(7.0),
-            "skill_pm25": pytest.approx(1 - 4.5 / 7),
-            "coverage_80_pm25": pytest.approx(0.65),
+            "mae_pm25_ug_m3": 4.5,
+            "mae_persistence_pm25_ug_m3": 7.0,
+            "skill_pm25": 0.357,
+            "coverage_80_pm25": 0.65,
             "n_co": 10,
-            "mae_co": pytest.approx(3.0),
-            "coverage_80_co": pytest.approx(0.8),
+            "mae_co_mg_m3": 3.0,
+            "coverage_80_co": 0.8,
         },
         SECOND: {
             "n_pm25": 1,
-            "mae_pm25": 3.0,
-            "mae_persistence_pm25": 4.0,
+            "mae_pm25_ug_m3": 3.0,
+            "mae_persistence_pm25_ug_m3": 4.0,
             "skill_pm25": 0.25,
             "coverage_80_pm25": 0.8,
         },

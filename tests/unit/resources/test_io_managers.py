@@ -176,7 +176,7 @@ def test_range_is_one_run_with_a_file_and_a_checksum_each_day(files: ObjectStore
         assert entry["dagster/partition_row_count"] == 24
         assert entry["uri"] == files.store.uri(KEY.format(n))
         assert entry["size_bytes"] == len(data)
-    assert told["2024-03-03"]["rows"] == 72
+    assert told["2024-03-03"]["run"]["rows"] == 72
 
 
 def test_run_again_gives_the_same_bytes(local_files: ObjectStoreIOManager) -> None:
