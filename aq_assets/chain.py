@@ -7,6 +7,7 @@ import dagster as dg
 from aq_assets.checks import build_checks
 from aq_assets.daily_averages import Condition, build_daily_averages
 from aq_assets.daily_averages_by_rule import build_daily_averages_by_rule
+from aq_assets.data_quality import build_data_quality
 from aq_assets.describe import stored_on_s3
 from aq_assets.dimensions import build_dimension
 from aq_assets.exceedances import build_exceedances
@@ -52,6 +53,7 @@ def build_chain(
         build_forecast_scores(config),
         build_gaps(config),
         build_revisions(config),
+        build_data_quality(config),
         build_exceedances(config),
     ]
     return dg.Definitions(

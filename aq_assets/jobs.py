@@ -9,7 +9,7 @@ from aq_resources.networks import network_dimensions, network_has_places
 
 NIGHTLY = ("station_history", "forecast_scores", "exceedances")
 # What values that come late, change or are taken back have an effect on.
-REVISABLE = ("revisions", "gaps", "daily_averages_by_rule")
+REVISABLE = ("revisions", "gaps", "data_quality", "daily_averages_by_rule")
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
 
@@ -67,7 +67,8 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
             selection(config, *REVISABLE),
             description=(
                 "List what the network changed of the run's days after they were known, say why "
-                "hours are missing, and average the days by the rules of several regulators."
+                "hours are missing, report on data quality, and average the days by the rules of "
+                "several regulators."
             ),
         ),
     ]

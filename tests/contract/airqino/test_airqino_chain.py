@@ -383,6 +383,9 @@ def test_a_first_backfill_of_averages_brings_the_stations_by_itself(chain: Chain
     assert set(averages["timezone"]) == {"Africa/Abidjan"}
 
 
+QUALITY = ("gaps", "data_quality")
+
+
 class TestEvidence:
     """What `aq why`, `aq explain` and the gaps say of a day with faults of every kind."""
 
@@ -452,15 +455,15 @@ class TestEvidence:
         assert sum("invalid" in one or "suspect" in one for one in hours) == 2
 
     def test_gaps_add_up(self, faulty: Chain) -> None:
-        key = dg.AssetKey(["airqino", "gaps"])
         job = build_defs(faulty.services).resolve_implicit_global_asset_job_def()
         for _ in range(2):
             result = job.execute_in_process(
                 instance=faulty.runner.instance,
-                asset_selection=[key],
+                asset_selection=[dg.AssetKey(["airqino", name]) for name in QUALITY],
                 partition_key=DAY.isoformat(),
             )
             assert result.success
+            assert all(check.passed for check in result.get_asset_check_evaluations())
         rows = faulty.services.warehouse.read(
             f"SELECT cause, hours, hour(first_hour) AS at, tests FROM airqino.gaps "
             f"WHERE station_id = '{SICK}' AND parameter = 'pm25' ORDER BY first_hour"
@@ -477,6 +480,19 @@ class TestEvidence:
             f"ON d.station_id = g.station_id AND d.parameter = g.parameter AND d.date = '{DAY}'"
         )
         assert set(whole["total"]) == {24}
+        short = faulty.services.warehouse.read(
+            "SELECT q.station_id, q.parameter, q.hours_expected - q.hours_valid AS hours, "
+            "coalesce(sum(g.hours), 0) AS in_gaps "
+            "FROM airqino.data_quality q LEFT JOIN airqino.gaps g USING "
+            "(station_id, parameter, date) GROUP BY ALL"
+        )
+        assert short["hours"].to_list() == short["in_gaps"].to_list()
+        tests = faulty.services.warehouse.read(
+            "SELECT fired.test, fired.hours FROM (SELECT unnest(tests) AS fired "
+            f"FROM airqino.data_quality WHERE station_id = '{SICK}' AND parameter = 'pm25') "
+            "ORDER BY ALL"
+        )
+        assert tests.rows() == [("gross_range", 2), ("negative", 1), ("sentinel", 1), ("spike", 1)]
 
 
 def test_days_before_a_move_stay_where_they_were_measured(

@@ -18,6 +18,7 @@ from aq_resources.services import Services
 from aq_resources.settings import Settings
 from aq_resources.warehouse.ddl import sql_type
 from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.data_quality import DATA_QUALITY
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
@@ -32,6 +33,7 @@ TABULAR = {
     "daily_averages": DAILY_AVERAGES,
     "forecasts": FORECASTS,
     "forecast_scores": FORECAST_SCORES,
+    "data_quality": DATA_QUALITY,
 }
 
 
@@ -130,6 +132,7 @@ def test_tabular_assets_show_the_declared_columns(
         ("forecast_models", "0 0 * * *"),
         ("forecasts", "0 * * * *"),
         ("forecast_scores", "0 0 * * *"),
+        ("data_quality", "0 0 * * *"),
     ],
 )
 def test_partitions_are_utc_from_the_start_date_and_a_range_is_one_run(
