@@ -1,14 +1,18 @@
 """Daily averages of a network by the rules of several regulators."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
 from aq_assets.daily_averages import HOURS_READ, elsewhere_on, reach, zones_of
 from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stations import known_stations
 from aq_assets.stream import Tally, chunked
-from aq_resources.io_managers import FrameStream
+from aq_resources.io_managers import RUN, FrameStream
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles
@@ -48,7 +52,8 @@ def build_daily_averages_by_rule(config: NetworkConfig) -> dg.AssetsDefinition:
         services: dg.ResourceParam[Services],
         hourly_readings: DayFiles,
     ) -> FrameStream:
-        zones = zones_of(known_stations(context, config, services))
+        stations = known_stations(context, config, services)
+        zones = zones_of(stations)
 
         def average(days: Window) -> pl.DataFrame:
             return averages_by_rule(
@@ -58,7 +63,7 @@ def build_daily_averages_by_rule(config: NetworkConfig) -> dg.AssetsDefinition:
                 elsewhere_on(days, config, services, zones),
             )
 
-        return chunked(context, services.chunk, average, RuleTally())
+        return chunked(context, services.chunk, average, RuleTally(station_names(stations)))
 
     return by_rule
 
@@ -68,16 +73,16 @@ class RuleTally(Tally):
 
     newest_by = "date"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
         self.valid: dict[str, int] = {}
 
     def count(self, frame: pl.DataFrame) -> None:
         for rule, days in frame.group_by("rule").agg(pl.col("valid").sum()).iter_rows():
             self.valid[str(rule)] = self.valid.get(str(rule), 0) + int(days)
 
-    def counts(self) -> dict[str, int]:
-        return {f"valid_days_{rule}": days for rule, days in sorted(self.valid.items())}
+    def counts(self) -> dict[str, Any]:
+        return {RUN: {f"valid_days_{rule}": days for rule, days in sorted(self.valid.items())}}
 
     def tables(self) -> dict[str, pl.DataFrame]:
         columns = ("station_id", "parameter", "rule", "mean", "completeness", "valid", "unit")

@@ -1,17 +1,19 @@
 """What a network changed of hours that were already known, a row a change."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from aq_assets.calendars import Bars, bars
 from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
-from aq_assets.plots import Line
+from aq_assets.plots import picture
 from aq_assets.stream import Tally, chunked
-from aq_resources.io_managers import FrameStream
+from aq_resources.io_managers import RUN, FrameStream
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawPullStore
@@ -19,6 +21,7 @@ from aq_resources.stores.version_reader import VersionReader
 from aq_science.quality.suite import STANDARD
 from aq_science.revisions import revisions
 from aq_science.tables.revisions import REVISIONS
+from aq_science.tables.stations import STATIONS
 from aq_science.windows import Window
 
 # Of each parameter, since their units differ.
@@ -69,7 +72,8 @@ def build_revisions(config: NetworkConfig) -> dg.AssetsDefinition:
             versions, _ = reader.read_around(days, STANDARD.with_context(days))
             return revisions(versions, config.name, reference_c, within=days)
 
-        return chunked(context, services.chunk, compare, RevisionTally())
+        names = station_names(services.warehouse.rows(config.name, STATIONS))
+        return chunked(context, services.chunk, compare, RevisionTally(names))
 
     return network_revisions
 
@@ -78,11 +82,9 @@ class RevisionTally(Tally):
     """Changes by parameter and day, those that took a value back, and the largest."""
 
     newest_by = "date"
-    plot_title = "Changes of hours already known, by their day"
-    plot_unit = "changes"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
         self.by_parameter: Counter[str] = Counter()
         self.withdrawn = 0
         self.largest = REVISIONS.schema.to_frame()
@@ -98,21 +100,27 @@ class RevisionTally(Tally):
 
     def counts(self) -> dict[str, Any]:
         return {
-            "run_revisions": self.by_parameter.total(),
-            "run_withdrawn": self.withdrawn,
+            RUN: {"revisions": self.by_parameter.total(), "withdrawn": self.withdrawn},
             "by_parameter": dict(self.by_parameter.most_common()),
         }
 
     def points(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.group_by("parameter", "date").len()
 
-    def lines(self, points: pl.DataFrame) -> Sequence[Line]:
-        return [
-            Line(str(name), part["date"].to_list(), part["len"].to_list())
-            for (name,), part in points.sort("parameter", "date")
+    def pictures(self, points: pl.DataFrame) -> dict[str, Any]:
+        if points.is_empty():
+            return {}
+        dates = points["date"].to_list()
+        days = Window.of_days(min(dates), max(dates)).dates
+        counts = {
+            str(name): dict(part.select("date", "len").iter_rows())
+            for (name,), part in points.sort("parameter")
             .partition_by("parameter", as_dict=True, maintain_order=True)
             .items()
-        ]
+        }
+        parts = {name: [float(own.get(day, 0)) for day in days] for name, own in counts.items()}
+        title = "Changes of hours already known, by their UTC day"
+        return {"plot": picture(bars(title, days, [Bars("changes", parts)]))}
 
     def tables(self) -> dict[str, pl.DataFrame]:
         return {"largest": self.largest.select(_SHOWN)}
