@@ -15,6 +15,7 @@ from aq_assets.forecast_models import build_forecast_models
 from aq_assets.forecast_scores import build_forecast_scores
 from aq_assets.forecasts import build_forecasts
 from aq_assets.gaps import build_gaps
+from aq_assets.hourly_indices import build_hourly_indices
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.raw_pulls import build_raw_pulls
@@ -52,6 +53,7 @@ def build_chain(
         build_forecasts(config),
         build_forecast_scores(config),
         build_gaps(config),
+        build_hourly_indices(config),
         build_revisions(config),
         build_data_quality(config),
         build_exceedances(config),

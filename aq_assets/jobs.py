@@ -9,7 +9,7 @@ from aq_resources.networks import network_dimensions, network_has_places
 
 NIGHTLY = ("station_history", "forecast_scores", "exceedances")
 # What values that come late, change or are taken back have an effect on.
-REVISABLE = ("revisions", "gaps", "data_quality", "daily_averages_by_rule")
+REVISABLE = ("revisions", "gaps", "data_quality", "hourly_indices", "daily_averages_by_rule")
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
 
 

@@ -57,6 +57,19 @@ MADE_FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
         "cause": ("hourly_readings.flag", "hourly_readings.reasons", "raw_pulls.pulled_at"),
         "tests": ("hourly_readings.reasons",),
     },
+    "hourly_indices": dict.fromkeys(
+        ("nowcast", "nowcast_aqi", "nowcast_category", "european_level", "european_category"),
+        _VALID,
+    ),
+    "data_quality": {
+        **dict.fromkeys(
+            ("hours_valid", "hours_suspect", "hours_invalid", "hours_present"),
+            ("hourly_readings.flag",),
+        ),
+        "hours_revised": ("hourly_readings.revision",),
+        "mean_coverage": ("hourly_readings.coverage",),
+        "tests": ("hourly_readings.reasons",),
+    },
     "revisions": {
         "value_before": _BODY,
         "value_after": _BODY,

@@ -263,8 +263,8 @@ def _tests(series: _Series, window: Window) -> Iterator[str]:
     fired = findings(converted, neighbours=near).filter(*series.own, pl.col("hour") == window.start)
     for row in fired.iter_rows(named=True):
         yield (
-            f"  test {row['test']} ({row['flag']}): saw {_number(row['observed'])}, "
-            f"limit {_number(row['limit'])}"
+            f"  test {row['test']} {row['version']} ({row['flag']}): "
+            f"saw {_number(row['observed'])}, limit {_number(row['limit'])}"
         )
 
 

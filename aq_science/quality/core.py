@@ -119,7 +119,7 @@ def either(*entries: Entry) -> MadeAmongNeighbours:
 
 @dataclass(frozen=True)
 class QualityTest:
-    """A test with its thresholds.
+    """A test with its thresholds; `version` goes up when it judges otherwise than before.
 
     `criteria` holds what it finds, by the flag that it then gives; of several that fire the worst
     flag counts. To decide on an hour the test looks at the hour's whole UTC day and beyond that at
@@ -131,6 +131,7 @@ class QualityTest:
     criteria: Mapping[str, Entry]
     before: timedelta = timedelta()
     after: timedelta = timedelta()
+    version: int = 1
 
     def __post_init__(self) -> None:
         if unknown := self.criteria.keys() - set(FLAGS):

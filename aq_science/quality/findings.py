@@ -22,6 +22,7 @@ class _Outcome:
     """One flag that one test may give, and the rows to which it does."""
 
     test: str
+    version: int
     flag: str
     criterion: Criterion
     fired: pl.Series
@@ -69,8 +70,8 @@ def findings(
         neighbours: Which stations are `NEIGHBOURS`; None where that is not known.
 
     Returns:
-        `station_id, parameter, hour, test, flag, observed, limit`: what the test compared, and with
-        what.
+        `station_id, parameter, hour, test, version, flag, observed, limit`: what the test, in which
+        version, compared, and with what.
     """
     readings = with_runs(_finite_values(readings))
     key = ("station_id", "parameter", "hour")
@@ -80,6 +81,7 @@ def findings(
             schema={
                 **{name: readings.schema[name] for name in key},
                 "test": test,
+                "version": pl.Int32(),
                 "flag": FLAG,
                 "observed": pl.Float64(),
                 "limit": pl.Float64(),
@@ -90,6 +92,7 @@ def findings(
         readings.select(
             *key,
             pl.lit(outcome.test, test).alias("test"),
+            pl.lit(outcome.version, pl.Int32).alias("version"),
             pl.lit(outcome.flag, FLAG).alias("flag"),
             outcome.criterion.observed.alias("observed"),
             outcome.criterion.limit.alias("limit"),
@@ -114,7 +117,7 @@ def _outcomes(
     """Every flag that a test may give, in the suite's order, with the rows that get it."""
     near = NEIGHBOURS.to_frame() if neighbours is None else neighbours
     criteria = [
-        (test.name, flag, made(entry, readings, near))
+        (test, flag, made(entry, readings, near))
         for test in suite.tests
         for flag, entry in test.criteria.items()
     ]
@@ -128,7 +131,7 @@ def _outcomes(
         .collect()
     )
     for column, (test, flag, criterion) in zip(fired.iter_columns(), criteria, strict=True):
-        yield _Outcome(test, flag, criterion, column)
+        yield _Outcome(test.name, test.version, flag, criterion, column)
 
 
 def _combinations(

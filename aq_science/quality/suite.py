@@ -95,6 +95,8 @@ STANDARD = Suite(
             },
             before=REACH,
             after=REACH,
+            # Neighbours count since 2.
+            version=2,
         ),
         QualityTest(
             "spike",
@@ -109,6 +111,7 @@ STANDARD = Suite(
             },
             before=REACH,
             after=REACH,
+            version=2,
         ),
         QualityTest(
             "rate_of_change",

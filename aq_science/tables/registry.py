@@ -10,6 +10,7 @@ from aq_science.tables.exceedances import EXCEEDANCES
 from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
+from aq_science.tables.hourly_indices import HOURLY_INDICES
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.index_categories import INDEX_CATEGORIES
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
@@ -32,6 +33,7 @@ OF_THE_CHAIN = (
     FORECASTS,
     FORECAST_SCORES,
     GAPS,
+    HOURLY_INDICES,
     REVISIONS,
     STATION_HISTORY,
 )

@@ -437,7 +437,7 @@ class TestEvidence:
         hour = midnight(DAY) + 10 * HOUR
         lines = list(explain(faulty.services, config, SICK, "pm25", hour))
         assert any("reading: -999 µg/m³, invalid (sentinel, gross_range" in one for one in lines)
-        assert any("test sentinel (invalid): saw -999, limit -999" in one for one in lines)
+        assert any("test sentinel 1 (invalid): saw -999, limit -999" in one for one in lines)
         [raw] = [one for one in lines if "raw pull" in one]
         uri, number, digest = re.search(r"raw pull: (\S+), line (\d+), sha256 (\w+)", raw).groups()  # type: ignore[union-attr]
         data = zstandard.ZstdDecompressor().decompress(

@@ -299,7 +299,9 @@ def test_findings_say_what_was_seen_and_what_the_limit_is(
     found = findings(frame[::-1]).with_columns((pl.col("hour") - MIDNIGHT).dt.total_hours())
     columns = ["hour", "test", "flag", "observed", "limit"]
     assert repr(found.select(columns).rows()) == repr(expected)
-    assert found.columns == ["station_id", "parameter", *columns]
+    assert found.columns == ["station_id", "parameter", "hour", "test", "version", *columns[2:]]
+    versions = {test.name: test.version for test in STANDARD.tests}
+    assert found["version"].to_list() == [versions[test] for test in found["test"]]
 
 
 @given(st.lists(day_of_values, min_size=1, max_size=2), st.sampled_from(["pm25", "co"]))
