@@ -50,6 +50,22 @@ def parse_time(text: str, option: str) -> datetime:
     return moment
 
 
+def parse_issue_time(text: str, option: str) -> datetime:
+    """The full hour that an option names, in UTC also where it names no zone.
+
+    Raises:
+        SettingsError: it is not in ISO 8601, or not on the hour.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text!r} is no ISO 8601 time.") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.minute or moment.second or moment.microsecond:
+        raise SettingsError(f"{option} {text!r} is not on the hour.")
+    return moment
+
+
 def parse_moment(as_known_at: str | None, start: str | None, end: str | None) -> Moment | None:
     """What `--as-known-at` asks for; None without it.
 

@@ -241,6 +241,32 @@ def query(
 
 
 @app.command()
+def backtest(
+    *,
+    readings: Annotated[
+        Path,
+        typer.Option(
+            help="Parquet with station_id, parameter, hour and value", exists=True, dir_okay=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--out", help="Parquet to write, a row a forecast", dir_okay=False)
+    ],
+    since: Annotated[
+        str | None, typer.Option(help="First issue time (2026-01-31T05:00Z); after 8 weeks without")
+    ] = None,
+    refit_days: Annotated[int, typer.Option(min=1, help="Days from one fit to the next")] = 7,
+) -> None:
+    """Forecast past hours of a file as if each were now, and print how good that was."""
+    with readable_errors():
+        from aq_platform.arguments import parse_issue_time
+        from aq_platform.backtest import print_scores, run_backtest
+
+        first = None if since is None else parse_issue_time(since, "--since")
+        print_scores(run_backtest(readings, output, first, refit_days, err), out)
+
+
+@app.command()
 def export(networks: Networks = None) -> None:
     """Write daily averages as Parquet to the object store, a file a network and year."""
     with readable_errors():

@@ -1,0 +1,128 @@
+"""`aq backtest`: rolling-origin forecasts on a file of hourly readings."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.progress import Progress
+
+from aq_platform.tables import rich_table
+from aq_resources.failures import SettingsError
+from aq_science.forecasting.backtest import (
+    BACKTEST_SCHEMA,
+    Block,
+    backtest,
+    backtest_scores,
+    blocks,
+    seen_by,
+)
+from aq_science.forecasting.table import FORECAST_PARAMETERS
+from aq_science.tables.types import INSTANT
+
+_NEEDED = ("station_id", "parameter", "hour", "value")
+
+
+def run_backtest(
+    readings: Path, output: Path, since: datetime | None, refit_days: int, console: Console
+) -> pl.DataFrame:
+    """Forecast, write every forecast, and score them.
+
+    Args:
+        readings: Parquet with `station_id, parameter, hour` (UTC start; without a zone it is taken
+            as UTC), `value` in canonical units and perhaps `flag`: then only `valid` ones count.
+        output: Parquet to write, `BACKTEST_SCHEMA`; the same bytes for the same readings.
+        since: First issue time; as soon as there is enough to learn from without.
+        refit_days: Days from one fit to the next.
+        console: Shows the progress.
+
+    Returns:
+        The scores by parameter and horizon.
+
+    Raises:
+        SettingsError: The file cannot be used.
+    """
+    table = read_readings(readings)
+    try:
+        first, last = table.select(first=pl.col("hour").min(), last=pl.col("hour").max()).row(0)
+        work = list(blocks(first, last, since, refit_days))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    parts = []
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("forecast", total=len(work))
+        for part in _each(table, work):
+            parts.append(part)
+            progress.advance(task)
+    rows = pl.concat([BACKTEST_SCHEMA.to_frame(), *parts])
+    rows = rows.sort("station_id", "parameter", "issued_for", "horizon")
+    waiting = output.with_name(f".{output.name}.part")
+    rows.write_parquet(waiting, compression="zstd")
+    waiting.replace(output)
+    return backtest_scores(rows, "parameter", "horizon")
+
+
+def _each(table: pl.DataFrame, work: list[Block]) -> Iterator[pl.DataFrame]:
+    """The forecasts of each block, in their order, made by as many processes as there are cores."""
+    processes = min(os.cpu_count() or 1, len(work))
+    if processes == 1:
+        yield from (backtest(seen_by(table, block), block) for block in work)
+        return
+    # Forked processes would inherit polars' threads.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(backtest, (seen_by(table, block) for block in work), work)
+
+
+def read_readings(path: Path) -> pl.DataFrame:
+    """The readings of a file, in the form that `backtest` takes.
+
+    Args:
+        path: Parquet.
+
+    Returns:
+        `station_id, parameter, hour, value, flag`.
+
+    Raises:
+        SettingsError: It is no such file.
+    """
+    try:
+        table = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SettingsError(f"{path} cannot be read as Parquet: {error}") from None
+    if lacking := [name for name in _NEEDED if name not in table.columns]:
+        raise SettingsError(
+            f"{path} lacks {', '.join(lacking)}; it needs {', '.join(_NEEDED)} and perhaps flag."
+        )
+    if not table.schema["hour"].is_temporal():
+        raise SettingsError(f"hour of {path} is {table.schema['hour']} and no time.")
+    hour = pl.col("hour").cast(pl.Datetime("us", getattr(table.schema["hour"], "time_zone", None)))
+    zoned = hour.dt.convert_time_zone("UTC") if _zone(table) else hour.dt.replace_time_zone("UTC")
+    flag = pl.col("flag").cast(pl.String) if "flag" in table.columns else pl.lit("valid")
+    read = table.select(
+        pl.col("station_id", "parameter").cast(pl.String),
+        hour=zoned.cast(INSTANT),
+        value=pl.col("value").cast(pl.Float64),
+        flag=flag,
+    ).filter(pl.col("parameter").is_in(FORECAST_PARAMETERS))
+    if read.is_empty():
+        raise SettingsError(f"{path} has no reading of {' or '.join(FORECAST_PARAMETERS)}.")
+    if read.select(pl.struct("station_id", "parameter", "hour").is_duplicated().any()).item():
+        raise SettingsError(f"{path} has more than one reading of an hour of a series.")
+    return read.sort("station_id", "parameter", "hour")
+
+
+def _zone(table: pl.DataFrame) -> str | None:
+    kind = table.schema["hour"]
+    return kind.time_zone if isinstance(kind, pl.Datetime) else None
+
+
+def print_scores(scores: pl.DataFrame, console: Console) -> None:
+    """The scores as a table."""
+    rounded = scores.with_columns(pl.selectors.float().round(4))
+    console.print(rich_table(rounded, "Forecasts against what then came"))

@@ -1,0 +1,112 @@
+"""Rolling-origin forecasts: which issue times, what they see, and how they are scored."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aq_science.forecasting.backtest import (
+    BACKTEST_SCHEMA,
+    Block,
+    backtest,
+    backtest_scores,
+    blocks,
+    seen_by,
+)
+from tests.factories import DAY, HOUR, MIDNIGHT, hourly, utc
+
+FIRST = utc(2024, 1, 1)
+
+
+def test_without_a_start_scoring_begins_after_eight_weeks() -> None:
+    found = list(blocks(FIRST, FIRST + 60 * DAY, None, 7))
+    assert found[0].model_day == date(2024, 2, 27)
+    assert found[0].issue_times[0] == utc(2024, 2, 27)
+
+
+@given(st.integers(0, 700), st.integers(0, 300), st.integers(1, 9))
+def test_every_hour_from_the_start_to_the_last_reading_is_one_issue_time(
+    start: int, length: int, refit_days: int
+) -> None:
+    since = FIRST + start * HOUR
+    last = since + length * HOUR
+    found = list(blocks(FIRST, last, since, refit_days))
+    times = [moment for block in found for moment in block.issue_times]
+    assert times == [since + n * HOUR for n in range(length + 1)]
+    for block in found:
+        assert block.model_day <= block.issue_times[0].date()
+        assert block.issue_times[-1].date() < block.model_day + timedelta(days=refit_days)
+
+
+def test_readings_that_end_before_scoring_starts_are_an_error() -> None:
+    with pytest.raises(ValueError, match="end at 2024-01-03 00:00Z, before scoring starts"):
+        list(blocks(FIRST, FIRST + 2 * DAY, None, 7))
+
+
+@pytest.mark.fit
+def test_what_comes_later_changes_no_forecast() -> None:
+    values = [20.0 + 8 * ((n * 7919) % 24) / 24 + (n % 24) / 3 for n in range(24 * 14)]
+    start = MIDNIGHT - 12 * DAY
+    readings = hourly(values, start).select("station_id", "parameter", "hour", "value", "flag")
+    issue = MIDNIGHT + 5 * HOUR
+    block = Block(MIDNIGHT.date(), tuple(MIDNIGHT + n * HOUR for n in range(6)))
+    plain = backtest(seen_by(readings, block), block)
+    changed = readings.with_columns(
+        value=pl.when(pl.col("hour") >= issue).then(999.0).otherwise("value")
+    )
+    made = backtest(seen_by(changed, block), block)
+    assert plain.schema == BACKTEST_SCHEMA
+    assert len(plain) == 12
+    assert made.drop("actual").equals(plain.drop("actual"))
+    assert not made.equals(plain)
+    last = plain.row(-1, named=True)
+    assert (last["issued_for"], last["hour"]) == (issue, issue + HOUR)
+    assert last["persistence"] == values[12 * 24 + 4]
+    assert last["actual"] == values[12 * 24 + 6]
+
+
+def rows(*of: tuple[float | None, float, float | None]) -> pl.DataFrame:
+    """Value, actual and persistence of each; the intervals are five and ten to either side."""
+    return pl.DataFrame(
+        [
+            {
+                "station_id": "s1",
+                "parameter": "pm25",
+                "issued_for": MIDNIGHT + n * HOUR,
+                "horizon": 1,
+                "hour": MIDNIGHT + n * HOUR,
+                "value": value,
+                "lower_80": None if value is None else value - 5,
+                "upper_80": None if value is None else value + 5,
+                "lower_95": None if value is None else value - 10,
+                "upper_95": None if value is None else value + 10,
+                "persistence": persistence,
+                "actual": actual,
+            }
+            for n, (value, actual, persistence) in enumerate(of)
+        ],
+        schema=BACKTEST_SCHEMA,
+    )
+
+
+def test_scores_worked_out_by_hand() -> None:
+    [row] = backtest_scores(
+        rows((10, 12, 16), (20, 13, None), (30, 30, 34), (None, 5, 5)), "parameter"
+    ).to_dicts()
+    assert row["n"] == 3
+    assert row["mae"] == pytest.approx(3.0)
+    assert row["rmse"] == pytest.approx((53 / 3) ** 0.5)
+    assert row["bias"] == pytest.approx(5 / 3)
+    assert row["mae_persistence"] == pytest.approx(4.0)
+    assert row["skill"] == pytest.approx(1 - 1.0 / 4.0)
+    assert (row["coverage_80"], row["coverage_95"]) == (pytest.approx(2 / 3), 1.0)
+    # Ten wide; the one below by two costs ten times that.
+    assert row["interval_score_80"] == pytest.approx(10 + 20 / 3)
+
+
+def test_a_persistence_that_never_errs_leaves_no_skill() -> None:
+    assert backtest_scores(rows((10, 12, 12)), "horizon")["skill"].to_list() == [None]
