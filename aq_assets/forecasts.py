@@ -12,7 +12,7 @@ from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.panels import SHOWN, axis_label, short
 from aq_assets.partitions import ONE_RUN, hourly_partitions, windows_around
 from aq_assets.plots import Line, Panel, plot
-from aq_assets.stations import names_of_stations
+from aq_assets.stations import names_of_stations, neighbours_of
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -89,10 +89,11 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
             live = all(forecast_mode(time, issued_at) == "live" for time in times)
             # Hindcasts alone ask when a reading was received, which takes parsing the pulls.
             versions = VERSION_SCHEMA.to_frame() if live else reader.read(past)
+            neighbours = None if live else neighbours_of(services, config.name)
             made = [
                 forecast_many(models, known, these, _series(models, known))
                 for these, known in known_readings(
-                    config.name, readings, versions, times, issued_at, reference_c
+                    config.name, readings, versions, times, issued_at, reference_c, neighbours
                 )
             ]
             frame = forecast_rows(pl.concat(made), config.name, issued_at, reference_c)

@@ -53,19 +53,29 @@ def usable(readings: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
     Returns:
         station_id and parameter as strings, at (epoch hour, see `beyond_hour`) and value.
     """
-    return (
-        readings.filter(pl.col("flag").cast(pl.String) == "valid")
-        .select(
-            pl.col("station_id").cast(pl.String),
-            pl.col("parameter").cast(pl.String),
-            (pl.col("hour").dt.epoch("s") + HOUR_SECONDS - 1)
-            .floordiv(HOUR_SECONDS)
-            .cast(pl.Int64)
-            .alias("at"),
-            pl.col("value").cast(pl.Float64),
-        )
-        .filter(pl.col("value").is_finite(), pl.col("at").is_between(first, end, closed="left"))
-    )
+    return received(readings.filter(pl.col("flag").cast(pl.String) == "valid"), first, end)
+
+
+def received(readings: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
+    """The finite readings, whatever their flag; arguments and result as of `usable`.
+
+    Args:
+        readings: As there.
+        first: Epoch hour from which readings count.
+        end: Epoch hour before which they do.
+
+    Returns:
+        station_id and parameter as strings, at and value.
+    """
+    return readings.select(
+        pl.col("station_id").cast(pl.String),
+        pl.col("parameter").cast(pl.String),
+        (pl.col("hour").dt.epoch("s") + HOUR_SECONDS - 1)
+        .floordiv(HOUR_SECONDS)
+        .cast(pl.Int64)
+        .alias("at"),
+        pl.col("value").cast(pl.Float64),
+    ).filter(pl.col("value").is_finite(), pl.col("at").is_between(first, end, closed="left"))
 
 
 def series_keys(series: pl.DataFrame) -> pl.DataFrame:

@@ -30,6 +30,7 @@ def known_readings(
     issue_times: list[datetime],
     issued_at: datetime,
     reference_c: float,
+    neighbours: pl.DataFrame | None = None,
 ) -> Iterator[tuple[list[datetime], pl.DataFrame]]:
     """Issue times with the readings each may see.
 
@@ -44,6 +45,7 @@ def known_readings(
         issue_times: Aware, on the hour.
         issued_at: When the forecasts are made, UTC.
         reference_c: Temperature at which gases convert, in °C.
+        neighbours: Which stations are `NEIGHBOURS`, for the quality tests.
 
     Returns:
         Pairs of issue times and their readings; every issue time is in one of them.
@@ -56,6 +58,7 @@ def known_readings(
             as_now.append(issued_for)
             continue
         folded = fold_versions(versions.filter(pl.col("hour") < issued_for), as_known_at=issued_for)
-        yield [issued_for], hourly_readings(folded, network, reference_c).select(_READ)
+        known = hourly_readings(folded, network, reference_c, neighbours=neighbours)
+        yield [issued_for], known.select(_READ)
     if as_now:
         yield as_now, readings

@@ -7,7 +7,9 @@ H + 1 h; of a station whose hours begin between full hours of UTC, the one in pr
 next. Every series gets both rows at every issue time. What can stand in `model`, in the order of
 falling back: the methods of the series' model as it ranked them, the seasonal ones where the last
 reading is too old, the last resort for a station without any valid reading, and `NO_READINGS`, with
-null values, where the whole network has none.
+null values, where the whole network has none. A station that reports while nothing of its last day
+is valid is not forecast from what its sensor said before: it gets the last resort too, and
+`SENSOR_FLAGGED` with null values where no other station has a valid reading of that day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,7 @@ from aq_science.forecasting.grid import (
     beyond_hour,
     epoch_hours,
     grids,
+    received,
     series_keys,
     usable,
 )
@@ -39,6 +42,8 @@ from aq_science.forecasting.schema import (
     HORIZONS,
     LAGS,
     NO_READINGS,
+    SENSOR_FLAGGED,
+    SILENT_HOURS,
     WINDOW_HOURS,
 )
 from aq_science.forecasting.select import plain_models
@@ -106,6 +111,7 @@ def forecast_many(
         for (name,), wanted in keys.group_by("parameter", maintain_order=True)
     ).with_row_index("row")
     state, chosen = _choose_models(state, models, histories)
+    state = _without_flagged(state, received(readings, int(issues[0]) - SILENT_HOURS, end))
     candidates = _candidates(chosen)
     seasonal = _seasonal_values(state, chosen, candidates)
     ahead = pl.concat(_at_horizon(state, horizon) for horizon in HORIZONS)
@@ -205,6 +211,34 @@ def _choose_models(
             .drop("made")
         )
     return state, stored.join(state, on="model_row", how="semi")
+
+
+def _without_flagged(state: pl.DataFrame, reported: pl.DataFrame) -> pl.DataFrame:
+    """Add `flagged`: whether a series reported within the last day, and nothing of it is valid.
+
+    No model serves those. `reported` has the readings of any flag.
+    """
+    hours = reported.select(*_KEY, reported_at="at").sort("reported_at")
+    joined = (
+        state.with_columns(newest=pl.col("issue") - 1)
+        .sort("newest")
+        .join_asof(
+            hours,
+            left_on="newest",
+            right_on="reported_at",
+            by=_KEY,
+            strategy="backward",
+            check_sortedness=False,  # sorted just above; polars cannot check it within groups
+        )
+        .sort("row")
+    )
+    since = pl.col("issue") - SILENT_HOURS
+    flagged = (pl.col("reported_at") >= since) & (pl.col("last_at") < since).fill_null(value=True)
+    return (
+        joined.with_columns(flagged=flagged.fill_null(value=False))
+        .with_columns(model_row=pl.when(~pl.col("flagged")).then("model_row"))
+        .drop("newest", "reported_at")
+    )
 
 
 def _candidates(models: pl.DataFrame) -> pl.DataFrame:
@@ -360,28 +394,29 @@ def _values(
 def _from_network(rows: pl.DataFrame, tables: Mapping[str, Grid]) -> pl.DataFrame:
     """Fill rows still without a value from the other stations' latest valid readings.
 
-    A row gets here only if its own station has no valid reading in the window, so that every
-    reading of the grid is another station's.
+    A row gets here only if its own station has no valid reading in the window, or none in that of
+    flagged sensors, so that every reading of the grid is another station's.
     """
-    needed = rows.filter(pl.col("value").is_null()).select("parameter", "issue").unique()
+    needed = rows.filter(pl.col("value").is_null()).select("parameter", "issue", "flagged").unique()
     made: list[dict[str, Any]] = []
     for key in needed.iter_rows(named=True):
         data = tables[key["parameter"]]
         now = key["issue"] - data.first
-        known = data.between(max(now - WINDOW_HOURS, 0), now)
+        reach = SILENT_HOURS if key["flagged"] else WINDOW_HOURS
+        known = data.between(max(now - reach, 0), now)
         spread = methods.LAST_RESORT.predict(key["parameter"], known)
         if spread is None:
-            made.append({**key, "model": NO_READINGS})
+            made.append({**key, "model": SENSOR_FLAGGED if key["flagged"] else NO_READINGS})
         else:
             found = {"value": spread.value, "scale": spread.scale, **spread.quantiles}
             made.append({**key, "model": methods.LAST_RESORT.name, **found})
     columns = ["value", "scale", "model", *QUANTILES]
     network = pl.DataFrame(
-        made, schema=rows.select("parameter", "issue", *columns).schema, orient="row"
+        made, schema=rows.select("parameter", "issue", "flagged", *columns).schema, orient="row"
     )
     return rows.join(
         network,
-        on=["parameter", "issue"],
+        on=["parameter", "issue", "flagged"],
         how="left",
         suffix="_network",
         maintain_order="left",

@@ -22,6 +22,13 @@ ANY_LAG = 0
 NO_READINGS = "no_valid_readings"
 """What stands in `model` where the whole network has nothing to forecast from."""
 
+SENSOR_FLAGGED = "sensor_flagged"
+"""And where a station reports, and nothing of its last day is valid: the sensor is dead or wrong.
+The values are null unless other stations have valid readings of that day."""
+
+SILENT_HOURS = 24
+"""So long without a valid reading, while others come, a sensor counts as flagged."""
+
 SCORES = ("n", "mae", "rmse", "mae_persistence", "mae_fallback", "skill")
 """Of the hold-out, in the models' columns of these names with `_h1` and `_h2`."""
 

@@ -56,8 +56,11 @@ FORECASTS = Table(
     rules=(
         Rule(
             "finite",
-            "Every value is finite; only a network without any valid reading has none.",
-            ~pl.coalesce(_VALUE.is_finite(), pl.col("model") == "no_valid_readings"),
+            "Every value is finite, but where no valid reading is there to start from.",
+            ~pl.coalesce(
+                _VALUE.is_finite(),
+                pl.col("model").cast(pl.String).is_in(["no_valid_readings", "sensor_flagged"]),
+            ),
         ),
         Rule(
             "ordered_intervals",

@@ -125,6 +125,6 @@ def model_of(models: pl.DataFrame, station: str) -> dict[str, object]:
 def ordered(rows: pl.DataFrame) -> bool:
     """Whether the bounds of every forecast are."""
     bounds = ["lower_95", "lower_80", "value", "upper_80", "upper_95"]
-    filled = rows.filter(pl.col("model") != "no_valid_readings")
+    filled = rows.filter(~pl.col("model").is_in(["no_valid_readings", "sensor_flagged"]))
     table = filled.select(bounds).to_numpy()
     return bool(np.isfinite(table).all() and (np.diff(table, axis=1) >= 0).all())

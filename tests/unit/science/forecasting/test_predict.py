@@ -156,6 +156,55 @@ def test_no_valid_reading_anywhere_is_a_row_without_value() -> None:
     assert_frame_equal(forecast(fitted, EMPTY, MIDNIGHT, wanted), rows)
 
 
+def flagged_since(hours: int, station: str = "dead") -> pl.DataFrame:
+    """A station whose last hours all say zero and are flagged; good ones before."""
+    good = frame(station, [10.0 + n % 5 for n in range(24 * 20)])
+    suspect = pl.col("hour") >= MIDNIGHT - hours * HOUR
+    return good.with_columns(
+        value=pl.when(suspect).then(0.0).otherwise("value"),
+        flag=pl.when(suspect).then(pl.lit("suspect")).otherwise("flag"),
+    )
+
+
+def test_a_sensor_flagged_for_a_day_has_no_forecast_of_its_own() -> None:
+    rows = forecast(NO_MODELS, flagged_since(25), MIDNIGHT, keys("dead"))
+    assert rows["model"].to_list() == ["sensor_flagged"] * 2
+    assert rows.select("value", "lower_80", "upper_95", "persistence").null_count().row(0) == (
+        (2,) * 4
+    )
+
+
+@pytest.mark.fit
+def test_nor_do_the_models_that_were_fitted_before_serve_it() -> None:
+    readings = flagged_since(25)
+    models = fit_models(flagged_since(0), DAY, keys("dead"))
+    assert forecast(models, flagged_since(0), MIDNIGHT, keys("dead"))["value"].null_count() == 0
+    assert forecast(models, readings, MIDNIGHT, keys("dead"))["model"][0] == "sensor_flagged"
+
+
+def test_its_neighbours_estimate_is_named_as_such() -> None:
+    readings = pl.concat([flagged_since(30), frame("well", [7.0])])
+    rows = forecast(NO_MODELS, readings, MIDNIGHT, keys("dead", "well"))
+    assert dict(rows.select("station_id", "model").iter_rows()) == {
+        "dead": "network_median",
+        "well": "persistence",
+    }
+    assert set(rows["value"]) == {7.0}
+
+
+@pytest.mark.parametrize("hours", [1, 23])
+def test_one_flagged_for_less_is_forecast_from_its_last_valid_hour(hours: int) -> None:
+    rows = forecast(NO_MODELS, flagged_since(hours), MIDNIGHT, keys("dead"))
+    assert "sensor_flagged" not in rows["model"].to_list()
+    assert rows["value"].null_count() == 0
+
+
+def test_one_that_is_silent_for_days_keeps_its_own_mean() -> None:
+    silent = flagged_since(30).filter(pl.col("flag") == "valid")
+    rows = forecast(NO_MODELS, silent, MIDNIGHT, keys("dead"))
+    assert set(rows["model"]) == {"hour_of_day_mean"}
+
+
 def test_temperature_may_be_negative_and_concentrations_not() -> None:
     cold = [*([-20.0] * 30), -12.0]
     for parameter, value in (("temperature", -12.0), ("pm25", 0.0)):
