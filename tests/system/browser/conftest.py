@@ -74,6 +74,8 @@ class Ui:
 
     def open_graph(self) -> None:
         """The group's asset graph, its nodes filled."""
+        # Nodes beyond the window's edge are not drawn.
+        self.page.set_viewport_size({"width": 2400, "height": 2800})
         self.open(GROUP)
         expect(self.node("stations")).to_be_visible()
         expect(self.page.get_by_text("Loading...")).to_have_count(0)
