@@ -53,7 +53,6 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
         ),
         partitions_def=partitions,
         backfill_policy=ONE_RUN,
-        deps=[dg.AssetKey([config.name, STATIONS.name])],
         description=(
             f"Hourly readings of {title(config)}: newest pull wins, canonical units, quality flags "
             "with reasons. Stamps are the UTC start of the hour."
