@@ -65,7 +65,7 @@ def build_hourly_indices(config: NetworkConfig) -> dg.AssetsDefinition:
 class IndexTally(Tally):
     """Hours by category."""
 
-    newest_by = "hour"
+    newest_by = "date"
 
     def __init__(self, names: dict[str, str]) -> None:
         super().__init__(names)
@@ -80,4 +80,5 @@ class IndexTally(Tally):
         return {RUN: {f"hours_{name}": dict(found) for name, found in self.categories.items()}}
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        return {"last_hour": self.newest.drop("network", "hour")}
+        last = self.newest.filter(pl.col("hour") == pl.col("hour").max())
+        return {"last_hour": last.drop("network", "date")}

@@ -42,6 +42,7 @@ def hourly_indices(readings: pl.DataFrame, window: Window, network: str) -> pl.D
         hours.filter(pl.col("hour").is_between(window.start, window.end, closed="left"))
         .with_columns(
             network=pl.lit(network, pl.Categorical()),
+            date=pl.col("hour").dt.date(),
             nowcast_aqi=by_parameter(parameter, index, pl.lit(None, pl.Int32)),
             european_level=by_parameter(parameter, level, pl.lit(None, pl.Int8)),
         )

@@ -16,12 +16,13 @@ HOURLY_INDICES = Table(
         "again, and by materializing its partitions for others."
     ),
     key=("network", "station_id", "parameter", "hour"),
-    window="hour",
+    window="date",
     columns=(
         Column("network", pl.Categorical(), "Network"),
         Column("station_id", pl.Categorical(), "Station within the network"),
         Column("parameter", PARAMETER, "Canonical parameter"),
-        Column("hour", INSTANT, "Start of the hour, UTC"),
+        Column("date", pl.Date(), "UTC day of the hour"),
+        Column("hour", INSTANT, "Start of the hour"),
         Column(
             "nowcast",
             pl.Float64(),
