@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from aq_assets.daily_averages import averages_of, elsewhere_on, reach, zones_of
+from aq_assets.daily_averages import averages_of, elsewhere_by, reach, zones_of
 from aq_assets.station_places import places_of
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_has_places
@@ -19,8 +19,7 @@ from aq_resources.services import Services
 from aq_resources.stores.known_pulls import KnownPulls
 from aq_resources.stores.version_reader import VersionReader
 from aq_science.places import zones_elsewhere
-from aq_science.quality.neighbours import neighbours_within
-from aq_science.quality.suite import NEIGHBOURHOOD_KM, STANDARD
+from aq_science.quality.suite import STANDARD, neighbours_of
 from aq_science.readings import hourly_readings
 from aq_science.versions import fold_versions
 from aq_science.windows import DAY, Window
@@ -51,7 +50,7 @@ class KnownThen:
         self._reader = VersionReader(self.pulls, self._client)
         self._config = config
         self._stations = stations
-        self._neighbours = neighbours_within(stations, NEIGHBOURHOOD_KM)
+        self._neighbours = neighbours_of(stations)
 
     def windows(self, first: date | None, last: date | None) -> list[Window]:
         """The days that had been pulled, from `first` to `last`, in chunks of consecutive ones."""
@@ -78,7 +77,7 @@ class KnownThen:
             places = places_of(self.pulls, self._client, self.network, days)
             elsewhere = zones_elsewhere(places, zones)
         else:
-            elsewhere = elsewhere_on(days, self._config, self.services, zones)
+            elsewhere = elsewhere_by(self._config, self.services, zones)(days)
         return averages_of(days, readings, self._stations, elsewhere, self.services.settings)
 
 

@@ -97,11 +97,11 @@ def build_daily_averages(
         hourly_readings: DayFiles,
     ) -> FrameStream:
         stations = known_stations(context, config, services)
+        elsewhere = elsewhere_by(config, services, zones_of(stations))
 
         def average(days: Window) -> pl.DataFrame:
             readings = hourly_readings.scan(reach(days)).select(HOURS_READ).collect()
-            elsewhere = elsewhere_on(days, config, services, zones_of(stations))
-            return averages_of(days, readings, stations, elsewhere, services.settings)
+            return averages_of(days, readings, stations, elsewhere(days), services.settings)
 
         # A backfill also asks for the days beside it, and automation for today at midnight: a day's
         # own readings may have yet to come.
@@ -137,25 +137,26 @@ def zones_of(stations: pl.DataFrame) -> dict[str, str]:
     }
 
 
-def elsewhere_on(
-    days: Window, config: NetworkConfig, services: Services, zones: dict[str, str]
-) -> pl.DataFrame:
-    """Days on which stations of a network stood in another zone than today.
+def elsewhere_by(
+    config: NetworkConfig, services: Services, zones: dict[str, str]
+) -> Callable[[Window], pl.DataFrame]:
+    """Says on which days stations of a network stood in another zone than today.
 
     Args:
-        days: The local dates, as the UTC days of the same names.
         config: The network.
         services: For the warehouse, which knows where each station was.
         zones: As `zones_of` gives them.
 
     Returns:
-        `station_id`, `date` and `timezone`.
+        Of local dates, as the UTC days of the same names: `station_id`, `date` and `timezone`.
     """
+    rows = services.warehouse.rows
     if network_has_places(config.name):
-        places = services.warehouse.rows(config.name, STATION_PLACES, STATION_PLACES.bounds(days))
-        return zones_elsewhere(places, zones)
-    history = services.warehouse.rows(config.name, STATION_HISTORY)
-    return former_zones(history, zones, (days.dates[0], days.dates[-1]))
+        return lambda days: zones_elsewhere(
+            rows(config.name, STATION_PLACES, STATION_PLACES.bounds(days)), zones
+        )
+    history = rows(config.name, STATION_HISTORY)
+    return lambda days: former_zones(history, zones, (days.dates[0], days.dates[-1]))
 
 
 def averages_of(
@@ -171,7 +172,7 @@ def averages_of(
         days: The local dates, as the UTC days of the same names.
         readings: `HOURLY_READINGS` of `reach(days)`.
         stations: `STATIONS`.
-        elsewhere: As `elsewhere_on` gives it.
+        elsewhere: As `elsewhere_by` says.
         settings: Which day, which temperature of gases and which index table count.
 
     Returns:

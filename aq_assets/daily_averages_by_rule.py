@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from aq_assets.daily_averages import HOURS_READ, elsewhere_on, reach, zones_of
+from aq_assets.daily_averages import HOURS_READ, elsewhere_by, reach, zones_of
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
@@ -54,13 +54,14 @@ def build_daily_averages_by_rule(config: NetworkConfig) -> dg.AssetsDefinition:
     ) -> FrameStream:
         stations = known_stations(context, config, services)
         zones = zones_of(stations)
+        elsewhere = elsewhere_by(config, services, zones)
 
         def average(days: Window) -> pl.DataFrame:
             return averages_by_rule(
                 hourly_readings.scan(reach(days)).select(HOURS_READ).collect(),
                 zones,
                 (days.dates[0], days.dates[-1]),
-                elsewhere_on(days, config, services, zones),
+                elsewhere(days),
             )
 
         return chunked(context, services.chunk, average, RuleTally(station_names(stations)))

@@ -9,10 +9,9 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, TABLES, described, title
-from aq_assets.panels import SHOWN, axis_label, short
+from aq_assets.panels import SHOWN, axis_label, short, station_names
 from aq_assets.partitions import ONE_RUN, hourly_partitions, windows_around
 from aq_assets.plots import Line, Panel, plot
-from aq_assets.stations import names_of_stations, neighbours_of
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -23,7 +22,9 @@ from aq_resources.stores.version_reader import VersionReader
 from aq_science.forecasting.known import forecast_readings, known_readings
 from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.table import forecast_mode, forecast_rows, forecast_series
+from aq_science.quality.suite import neighbours_of
 from aq_science.tables.forecasts import FORECASTS
+from aq_science.tables.stations import STATIONS
 from aq_science.versions import VERSION_SCHEMA
 from aq_science.windows import DAY, HOUR, Window
 
@@ -78,7 +79,9 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
     ) -> FrameStream:
         reader = VersionReader(raw_pulls, services.client(config.name))
         reference_c = services.settings.gas_reference_celsius
-        tally = ForecastTally(names_of_stations(services, config.name))
+        stations = services.warehouse.rows(config.name, STATIONS)
+        near = neighbours_of(stations)
+        tally = ForecastTally(station_names(stations))
 
         def forecast(hours: Window) -> pl.DataFrame:
             issued_at = services.now()
@@ -89,11 +92,10 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
             live = all(forecast_mode(time, issued_at) == "live" for time in times)
             # Hindcasts alone ask when a reading was received, which takes parsing the pulls.
             versions = VERSION_SCHEMA.to_frame() if live else reader.read(past)
-            neighbours = None if live else neighbours_of(services, config.name)
             made = [
                 forecast_many(models, known, these, _series(models, known))
                 for these, known in known_readings(
-                    config.name, readings, versions, times, issued_at, reference_c, neighbours
+                    config.name, readings, versions, times, issued_at, reference_c, near
                 )
             ]
             frame = forecast_rows(pl.concat(made), config.name, issued_at, reference_c)

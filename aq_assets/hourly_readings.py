@@ -24,8 +24,7 @@ from aq_resources.stores.day_files import DayFiles
 from aq_resources.stores.raw_pulls import DamagedPull, RawPullStore
 from aq_resources.stores.version_reader import VersionReader
 from aq_science.quality.core import SEEN_BY_TESTS, Suite
-from aq_science.quality.neighbours import neighbours_within
-from aq_science.quality.suite import NEIGHBOURHOOD_KM, STANDARD
+from aq_science.quality.suite import STANDARD, neighbours_of
 from aq_science.readings import hourly_readings, in_canonical_units
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.stations import STATIONS
@@ -78,7 +77,7 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
             suite,
             config.name,
             services.settings.gas_reference_celsius,
-            neighbours_within(stations, NEIGHBOURHOOD_KM),
+            neighbours_of(stations),
             own,
             beside,
         )

@@ -9,9 +9,9 @@ import polars as pl
 
 from aq_assets.calendars import Bars, bars
 from aq_assets.describe import FILES, TABLES, described, title
-from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.plots import picture
+from aq_assets.stations import names_of_stations
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import RUN, FrameStream
 from aq_resources.network_settings import NetworkConfig
@@ -21,7 +21,6 @@ from aq_resources.stores.version_reader import VersionReader
 from aq_science.quality.suite import STANDARD
 from aq_science.revisions import revisions
 from aq_science.tables.revisions import REVISIONS
-from aq_science.tables.stations import STATIONS
 from aq_science.windows import Window
 
 # Of each parameter, since their units differ.
@@ -72,7 +71,7 @@ def build_revisions(config: NetworkConfig) -> dg.AssetsDefinition:
             versions, _ = reader.read_around(days, STANDARD.with_context(days))
             return revisions(versions, config.name, reference_c, within=days)
 
-        names = station_names(services.warehouse.rows(config.name, STATIONS))
+        names = names_of_stations(services, config.name)
         return chunked(context, services.chunk, compare, RevisionTally(names))
 
     return network_revisions

@@ -12,8 +12,6 @@ from aq_assets.panels import station_names
 from aq_resources.network_client import Station, StationList
 from aq_resources.network_settings import NetworkConfig, is_group
 from aq_resources.services import Services
-from aq_science.quality.neighbours import neighbours_within
-from aq_science.quality.suite import NEIGHBOURHOOD_KM
 from aq_science.stations import station_rows
 from aq_science.tables.stations import STATIONS
 
@@ -86,12 +84,6 @@ def names_of_stations(services: Services, network: str) -> dict[str, str]:
     """Names for people by id, as far as the network's stations are stored."""
     columns = ("station_id", "name")
     return station_names(services.warehouse.rows(network, STATIONS, columns=columns))
-
-
-def neighbours_of(services: Services, network: str) -> pl.DataFrame:
-    """Which of a network's stations are `NEIGHBOURS`, by their positions today."""
-    stations = services.warehouse.rows(network, STATIONS)
-    return neighbours_within(stations, NEIGHBOURHOOD_KM)
 
 
 def _describe(

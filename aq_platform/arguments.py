@@ -41,10 +41,7 @@ def parse_time(text: str, option: str) -> datetime:
     Raises:
         SettingsError: it is not in ISO 8601, or has no zone.
     """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"{option} {text!r} is no ISO 8601 time.") from None
+    moment = _read_time(text, option)
     if moment.tzinfo is None:
         raise SettingsError(f"{option} {text!r} needs a zone: end it with Z.")
     return moment
@@ -56,14 +53,18 @@ def parse_issue_time(text: str, option: str) -> datetime:
     Raises:
         SettingsError: it is not in ISO 8601, or not on the hour.
     """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"{option} {text!r} is no ISO 8601 time.") from None
+    moment = _read_time(text, option)
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if moment.minute or moment.second or moment.microsecond:
         raise SettingsError(f"{option} {text!r} is not on the hour.")
     return moment
+
+
+def _read_time(text: str, option: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text!r} is no ISO 8601 time.") from None
 
 
 def parse_moment(as_known_at: str | None, start: str | None, end: str | None) -> Moment | None:

@@ -101,8 +101,10 @@ def read_readings(path: Path) -> pl.DataFrame:
         )
     if not table.schema["hour"].is_temporal():
         raise SettingsError(f"hour of {path} is {table.schema['hour']} and no time.")
-    hour = pl.col("hour").cast(pl.Datetime("us", getattr(table.schema["hour"], "time_zone", None)))
-    zoned = hour.dt.convert_time_zone("UTC") if _zone(table) else hour.dt.replace_time_zone("UTC")
+    kind = table.schema["hour"]
+    zone = kind.time_zone if isinstance(kind, pl.Datetime) else None
+    hour = pl.col("hour").cast(pl.Datetime("us", zone))
+    zoned = hour.dt.convert_time_zone("UTC") if zone else hour.dt.replace_time_zone("UTC")
     flag = pl.col("flag").cast(pl.String) if "flag" in table.columns else pl.lit("valid")
     read = table.select(
         pl.col("station_id", "parameter").cast(pl.String),
@@ -115,11 +117,6 @@ def read_readings(path: Path) -> pl.DataFrame:
     if read.select(pl.struct("station_id", "parameter", "hour").is_duplicated().any()).item():
         raise SettingsError(f"{path} has more than one reading of an hour of a series.")
     return read.sort("station_id", "parameter", "hour")
-
-
-def _zone(table: pl.DataFrame) -> str | None:
-    kind = table.schema["hour"]
-    return kind.time_zone if isinstance(kind, pl.Datetime) else None
 
 
 def print_scores(scores: pl.DataFrame, console: Console) -> None:

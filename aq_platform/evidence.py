@@ -20,8 +20,7 @@ from aq_science.averages import REACH_AFTER, REACH_BEFORE
 from aq_science.gaps import expected_hours, hour_causes
 from aq_science.parameters import PARAMETERS
 from aq_science.quality.findings import findings
-from aq_science.quality.neighbours import neighbours_within
-from aq_science.quality.suite import NEIGHBOURHOOD_KM, STANDARD
+from aq_science.quality.suite import STANDARD, neighbours_of
 from aq_science.readings import in_canonical_units
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
@@ -252,7 +251,7 @@ def _tests(series: _Series, window: Window) -> Iterator[str]:
     reader = VersionReader(series.pulls, series.services.client(series.config.name))
     stations = series.services.warehouse.rows(series.config.name, STATIONS)
     of_station = pl.col("station_id").cast(pl.String) == series.station
-    near = neighbours_within(stations, NEIGHBOURHOOD_KM)
+    near = neighbours_of(stations)
     around = near.filter(of_station)["neighbour"]
     versions = reader.read(STANDARD.with_context(days)).filter(
         of_station | pl.col("station_id").is_in(around.implode())

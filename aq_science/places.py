@@ -59,7 +59,7 @@ def zones_elsewhere(places: pl.DataFrame, zones: dict[str, str]) -> pl.DataFrame
     """Days on which a station was in another zone than it is in today.
 
     Args:
-        places: `STATION_PLACES`.
+        places: `station_id`, `date` and `timezone`, such as `STATION_PLACES`.
         zones: Today's zone by station id.
 
     Returns:

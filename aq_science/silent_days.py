@@ -9,6 +9,7 @@ import polars as pl
 from aq_science.averages import Day, hours_expected, rule_name
 from aq_science.gaps import RETIRED_AFTER
 from aq_science.parameters import PARAMETERS
+from aq_science.readings import canonical_unit
 from aq_science.tables.daily_averages import DAILY_AVERAGES, REASON
 from aq_science.tables.types import PARAMETER
 
@@ -63,7 +64,6 @@ def with_silent_days(
         hours_expected(zone, dates, day).with_columns(timezone=pl.lit(zone, pl.Categorical()))
         for zone in sorted(set(names))
     )
-    units = {name: parameter.unit for name, parameter in PARAMETERS.items()}
     rows = silent.with_columns(pl.Series("timezone", names, pl.Categorical())).join(
         expected, on=["timezone", "date"]
     )
@@ -73,7 +73,7 @@ def with_silent_days(
         completeness=0.0,
         valid=pl.lit(value=False),
         rule=pl.lit(rule_name(day)),
-        unit=pl.col("parameter").replace_strict(units, return_dtype=pl.String),
+        unit=canonical_unit(),
         reason=pl.lit("no_reading", REASON),
     )
     schema = DAILY_AVERAGES.schema

@@ -12,10 +12,11 @@ from datetime import date
 
 import polars as pl
 
+from aq_science.places import zones_elsewhere
+from aq_science.stations import EARTH_KM
 from aq_science.tables.station_history import STATION_HISTORY
 
 MOVED_KM = 1.0
-_EARTH_KM = 6371.0
 _DESCRIBED = (
     *("name", "latitude", "longitude", "country", "city", "timezone"),
     "coordinates_source",
@@ -80,7 +81,7 @@ def _kilometres() -> pl.Expr:
     said = pl.all_horizontal(
         pl.col(f"coordinates_source{suffix}") == "upstream" for suffix in ("_before", "")
     )
-    return pl.when(said).then(2 * _EARTH_KM * half.clip(0, 1).sqrt().arcsin())
+    return pl.when(said).then(2 * EARTH_KM * half.clip(0, 1).sqrt().arcsin())
 
 
 def moves(history: pl.DataFrame) -> pl.DataFrame:
@@ -118,19 +119,12 @@ def former_zones(
         .sort("station_id", "place")
         .with_columns(until=pl.col("since").shift(-1).over("station_id"))
     )
-    today = pl.DataFrame(
-        {"station_id": list(zones), "today": list(zones.values())},
-        schema={"station_id": pl.String, "today": pl.String},
-    )
-    left = places.join(today, on="station_id").filter(
-        pl.col("until").is_not_null(), pl.col("timezone") != pl.col("today")
-    )
-    return (
-        left.join(pl.select(date=pl.date_range(*dates)), how="cross")
+    by_day = (
+        places.filter(pl.col("until").is_not_null())
+        .join(pl.select(date=pl.date_range(*dates)), how="cross")
         .filter(
             pl.col("date") < pl.col("until"),
             (pl.col("place") == 0) | (pl.col("date") >= pl.col("since")),
         )
-        .select("station_id", "date", "timezone")
-        .sort("station_id", "date")
     )
+    return zones_elsewhere(by_day, zones).sort("station_id", "date")

@@ -14,29 +14,12 @@ from typing import NamedTuple
 import polars as pl
 
 from aq_science.forecasting.predict import forecast_many
-from aq_science.forecasting.schema import TRAINING_DAYS, WINDOW_HOURS
+from aq_science.forecasting.schema import FORECAST_SCHEMA, TRAINING_DAYS, WINDOW_HOURS
 from aq_science.forecasting.select import fit_models
 from aq_science.forecasting.table import FORECAST_PARAMETERS, forecast_series
 from aq_science.windows import DAY, HOUR
 
-BACKTEST_SCHEMA = pl.Schema(
-    {
-        "station_id": pl.String(),
-        "parameter": pl.String(),
-        "issued_for": pl.Datetime("us", "UTC"),
-        "horizon": pl.Int8(),
-        "hour": pl.Datetime("us", "UTC"),
-        "value": pl.Float64(),
-        "lower_80": pl.Float64(),
-        "upper_80": pl.Float64(),
-        "lower_95": pl.Float64(),
-        "upper_95": pl.Float64(),
-        "persistence": pl.Float64(),
-        "actual": pl.Float64(),
-        "model": pl.String(),
-        "model_day": pl.Date(),
-    }
-)
+BACKTEST_SCHEMA = pl.Schema({**FORECAST_SCHEMA, "actual": pl.Float64()})
 _KEY = ("station_id", "parameter", "hour")
 
 
@@ -102,17 +85,11 @@ def backtest(readings: pl.DataFrame, block: Block) -> pl.DataFrame:
     models = fit_models(wanted, block.model_day, series)
     made = forecast_many(models, wanted, block.issue_times, series)
     actual = wanted.filter(pl.col("flag").cast(pl.String) == "valid", pl.col("value").is_finite())
-    return (
-        made.join(
-            actual.select(
-                pl.col("station_id", "parameter").cast(pl.String), "hour", actual="value"
-            ),
-            on=_KEY,
-            how="left",
-            maintain_order="left",
-        )
-        .select(BACKTEST_SCHEMA.names())
-        .cast(BACKTEST_SCHEMA)
+    return made.join(
+        actual.select(pl.col("station_id", "parameter").cast(pl.String), "hour", actual="value"),
+        on=_KEY,
+        how="left",
+        maintain_order="left",
     )
 
 

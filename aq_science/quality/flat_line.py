@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import polars as pl
 
-from aq_science.quality.core import NOTHING, Criterion
+from aq_science.quality.core import Criterion, found_at, nowhere
 from aq_science.tables.types import DAY_ROOM, SERIES, SERIES_DAY
 
 _DAY = pl.col("hour").dt.epoch("d").cast(pl.Int64)
@@ -59,7 +58,7 @@ def flat_line_of_zeros(
     observed = (value == 0).sum().over(_GROUP).cast(pl.Float64)
     limit = pl.max_horizontal(enough.cast(pl.Float64), share * present)
     if days.is_empty():
-        return Criterion(pl.repeat(value=False, n=pl.len()), observed, limit)
+        return nowhere()
     counted = (
         readings.lazy()
         .filter(value.is_not_null())
@@ -115,9 +114,8 @@ def flat_line(
     places = readings.select(row=repeated.fill_null(value=False).arg_true())
     few = readings.select("station_id", "parameter", "hour", native, rows)[places["row"]]
     judged = few.select(SERIES_DAY, native, rows).hstack(places)
-    observed = rows.cast(pl.Float64)
     if judged.is_empty():
-        return Criterion(pl.repeat(value=False, n=pl.len()), observed, NOTHING)
+        return nowhere()
     steps = pl.col("resolution")
     stays = pl.when(native < 0).then(0.25).otherwise(1 - (-steps / (2 * change * native)).exp())
     limit = pl.max_horizontal(
@@ -127,11 +125,10 @@ def flat_line(
     judged = judged.join(resolution, on="series_day").with_columns(limit=limit)
     judged = judged.filter(rows >= pl.col("limit"))
     if judged.is_empty():
-        return Criterion(pl.repeat(value=False, n=pl.len()), observed, NOTHING)
-    limits = np.full(len(readings), np.nan)
-    limits[judged["row"].to_numpy()] = judged["limit"].to_numpy()
-    least = pl.lit(pl.Series(limits, nan_to_null=True))
-    return Criterion(least.is_not_null(), observed, least)
+        return nowhere()
+    return found_at(
+        len(readings), *(judged[name].to_numpy() for name in ("row", "run_rows", "limit"))
+    )
 
 
 # Steps in which sensors report, and how many values must agree on one that is coarser than 1.

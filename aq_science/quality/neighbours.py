@@ -16,9 +16,8 @@ from aq_science.quality.core import (
     made,
     nowhere,
 )
+from aq_science.stations import EARTH_KM
 from aq_science.tables.types import DAY_ROOM, PARAMETER_SLOTS, SERIES, SERIES_DAY
-
-_EARTH_KM = 6371.0
 
 
 def neighbours_within(stations: pl.DataFrame, kilometres: float) -> pl.DataFrame:
@@ -45,13 +44,13 @@ def neighbours_within(stations: pl.DataFrame, kilometres: float) -> pl.DataFrame
     latitude, longitude = (pl.col(name).radians() for name in ("latitude", "longitude"))
     points = stations.drop_nulls(["latitude", "longitude"]).select(
         pl.col("station_id").cast(pl.Categorical()),
-        x=_EARTH_KM * latitude.cos() * longitude.cos(),
-        y=_EARTH_KM * latitude.cos() * longitude.sin(),
-        z=_EARTH_KM * latitude.sin(),
+        x=EARTH_KM * latitude.cos() * longitude.cos(),
+        y=EARTH_KM * latitude.cos() * longitude.sin(),
+        z=EARTH_KM * latitude.sin(),
     )
     axes = ("x", "y", "z")
     # Straight through the earth: what lies within reach is in the same cube or one beside it.
-    chord = 2 * _EARTH_KM * np.sin(min(kilometres / _EARTH_KM, np.pi) / 2)
+    chord = 2 * EARTH_KM * np.sin(min(kilometres / EARTH_KM, np.pi) / 2)
     cubes = points.with_columns(
         (pl.col(axis) / chord).floor().cast(pl.Int64).alias(f"{axis}_cube") for axis in axes
     )
@@ -91,11 +90,10 @@ def unless_shared(entry: Entry, share: float) -> MadeAmongNeighbours:
         found = place.filter("found").collect()
         if found.is_empty():
             return criterion
-        pairs = neighbours.select(_station("station_id"), neighbour=_station("neighbour")).unique()
         beside = (
             found.select("row", "hour", "series", value="value")
             .with_columns(station_id=pl.col("series") // PARAMETER_SLOTS)
-            .join(pairs, on="station_id")
+            .join(_numbered(neighbours), on="station_id")
             .with_columns(
                 series=pl.col("neighbour") * PARAMETER_SLOTS + pl.col("series") % PARAMETER_SLOTS
             )
@@ -137,7 +135,7 @@ def out_of_step(
     """
 
     def apart(readings: pl.DataFrame, neighbours: pl.DataFrame) -> Criterion:
-        pairs = neighbours.select(_station("station_id"), neighbour=_station("neighbour")).unique()
+        pairs = _numbered(neighbours)
         many = pairs.group_by("station_id").len().filter(pl.col("len") >= stations)
         pairs = pairs.join(many, on="station_id", how="semi")
         if pairs.is_empty():
@@ -185,6 +183,11 @@ def out_of_step(
         )
 
     return MadeAmongNeighbours(apart)
+
+
+def _numbered(neighbours: pl.DataFrame) -> pl.DataFrame:
+    """The pairs by the numbers of their stations, as in `SERIES`."""
+    return neighbours.select(_station("station_id"), neighbour=_station("neighbour"))
 
 
 def _station(name: str) -> pl.Expr:

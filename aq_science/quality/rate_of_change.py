@@ -8,10 +8,7 @@ import numpy as np
 import polars as pl
 
 from aq_science.quality.core import Criterion, found_at, nowhere
-from aq_science.tables.types import SERIES
-
-# Of minutes since 1970, with room for centuries.
-_SERIES_ROOM = 1 << 32
+from aq_science.tables.types import MINUTE_ROOM, SERIES
 
 
 def rate_of_change(readings: pl.DataFrame, *, most: Mapping[str, float]) -> Criterion:
@@ -46,7 +43,7 @@ def rate_of_change(readings: pl.DataFrame, *, most: Mapping[str, float]) -> Crit
         .with_row_index("row")
         .filter(pl.col("parameter").is_in(list(most)), value.is_not_null())
         .select(
-            SERIES * _SERIES_ROOM + pl.col("hour").dt.epoch("s") // 60,
+            SERIES * MINUTE_ROOM + pl.col("hour").dt.epoch("s") // 60,
             pl.col("parameter").replace_strict(most, return_dtype=pl.Float64),
             "value",
             "row",

@@ -18,7 +18,7 @@ import polars as pl
 
 from aq_science.parameters import PARAMETERS, SENTINELS
 from aq_science.quality.core import by_parameter
-from aq_science.tables.types import SERIES
+from aq_science.tables.types import MINUTE_ROOM, SERIES
 
 REACH = timedelta(hours=24)
 LONGEST_GAP = timedelta(hours=6)
@@ -26,8 +26,6 @@ LONGEST_GAP = timedelta(hours=6)
 _MINUTE = timedelta(minutes=1)
 _REACH = REACH // _MINUTE
 _GAP = LONGEST_GAP // _MINUTE
-# Of minutes since 1970, with room for centuries.
-_SERIES_ROOM = 1 << 32
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -84,7 +82,7 @@ def with_runs(readings: pl.DataFrame) -> pl.DataFrame:
     number = place["series"].rle_id().cast(pl.Int64)
     if number.len() and number[-1] + 1 > place["series"].n_unique():
         number = place["series"]
-    places = (number * _SERIES_ROOM + place["minutes"]).to_numpy()
+    places = (number * MINUTE_ROOM + place["minutes"]).to_numpy()
     if not (places[1:] > places[:-1]).all():
         order = np.argsort(places, kind="stable")
         rows, places, place = rows[order], places[order], place[order]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from aq_science.quality.core import Criterion
+from aq_science.quality.core import Criterion, nowhere
+from aq_science.tables.types import MINUTE_ROOM
 
 _STATION = pl.col("station_id").to_physical().cast(pl.Int64)
-_PLACE = (_STATION * (1 << 32) + pl.col("hour").dt.epoch("s").cast(pl.Int64) // 60).alias("place")
+_PLACE = (_STATION * MINUTE_ROOM + pl.col("hour").dt.epoch("s").cast(pl.Int64) // 60).alias("place")
 
 
 def pm25_above_pm10(readings: pl.DataFrame, *, times: float, beyond: float) -> Criterion:
@@ -54,7 +55,6 @@ def pm25_above_pm10(readings: pl.DataFrame, *, times: float, beyond: float) -> C
         return pl.when(of_particles).then(numbers)
 
     if above.is_empty():
-        nothing = pl.lit(None, pl.Float64)
-        return Criterion(pl.repeat(value=False, n=pl.len()), nothing, nothing)
+        return nowhere()
     fires = pl.when(of_particles).then(_PLACE.is_in(above["place"].implode()))
     return Criterion(fires, found("fine"), found("limit"))

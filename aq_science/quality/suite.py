@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import polars as pl
+
 from aq_science.parameters import PARAMETERS, SENTINELS
 from aq_science.quality.attenuated_signal import attenuated_signal
 from aq_science.quality.channels import two_channels
@@ -14,7 +16,7 @@ from aq_science.quality.coverage import coverage
 from aq_science.quality.flat_line import flat_line, flat_line_of_zeros
 from aq_science.quality.gross_range import gross_range
 from aq_science.quality.negative import negative, negative_code
-from aq_science.quality.neighbours import out_of_step, unless_shared
+from aq_science.quality.neighbours import neighbours_within, out_of_step, unless_shared
 from aq_science.quality.provider import provider_flag, withdrawn
 from aq_science.quality.rate_of_change import rate_of_change
 from aq_science.quality.runs import REACH
@@ -192,3 +194,8 @@ STANDARD = Suite(
         QualityTest("negative", {"valid": negative(_SIGNED)}),
     )
 )
+
+
+def neighbours_of(stations: pl.DataFrame) -> pl.DataFrame:
+    """Which stations (`STATIONS`) the tests take for `NEIGHBOURS`."""
+    return neighbours_within(stations, NEIGHBOURHOOD_KM)

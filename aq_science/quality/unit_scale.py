@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from aq_science.quality.core import NOTHING, Criterion
+from aq_science.quality.core import Criterion, nowhere
 from aq_science.tables.types import SERIES_DAY
 
 
@@ -46,7 +46,7 @@ def implausibly_small(
     )
     days = candidates.select(SERIES_DAY).unique().collect()["series_day"]
     if days.is_empty():
-        return Criterion(pl.repeat(value=False, n=pl.len()), NOTHING, limit)
+        return nowhere()
     small = (
         readings.lazy()
         .filter(SERIES_DAY.is_in(days.implode()), value.is_not_null())

@@ -23,6 +23,8 @@ SERIES = (
     pl.col("station_id").to_physical().cast(pl.Int64) * PARAMETER_SLOTS
     + pl.col("parameter").to_physical().cast(pl.Int64)
 ).alias("series")
+# Series and minute in one integer: minutes since 1970, with room for centuries.
+MINUTE_ROOM = 1 << 32
 # Series and UTC day in one integer: grouping by it costs a third of grouping by three columns.
 DAY_ROOM = 1 << 24
 SERIES_DAY = (SERIES * DAY_ROOM + pl.col("hour").dt.epoch("d").cast(pl.Int64)).alias("series_day")
