@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from aq_science.forecasting.backtest import (
     backtest,
     backtest_scores,
     blocks,
+    network_days,
     seen_by,
+    usable_models,
 )
+from aq_science.forecasting.network_models import fit_network_models
 from aq_science.forecasting.table import FORECAST_PARAMETERS
 from aq_science.tables.types import INSTANT
 
@@ -54,12 +58,17 @@ def run_backtest(
         work = list(blocks(first, last, since, refit_days))
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    parts = []
+    days = network_days(table, first.date(), [block.model_day for block in work])
+    network, parts = [], []
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("forecast", total=len(work))
-        for part in _each(table, work):
+        fitting = progress.add_task("fit the network", total=len(days))
+        forecasting = progress.add_task("forecast", total=len(work))
+        for day in days:
+            network.append(fit_network_models(table, day, day, workers=os.cpu_count() or 1))
+            progress.advance(fitting)
+        for part in _each(table, work, pl.concat(network)):
             parts.append(part)
-            progress.advance(task)
+            progress.advance(forecasting)
     rows = pl.concat([BACKTEST_SCHEMA.to_frame(), *parts])
     rows = rows.sort("station_id", "parameter", "issued_for", "horizon")
     waiting = output.with_name(f".{output.name}.part")
@@ -68,15 +77,25 @@ def run_backtest(
     return backtest_scores(rows, "parameter", "horizon")
 
 
-def _each(table: pl.DataFrame, work: list[Block]) -> Iterator[pl.DataFrame]:
+def _each(
+    table: pl.DataFrame, work: list[Block], network: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
     """The forecasts of each block, in their order, made by as many processes as there are cores."""
     processes = min(os.cpu_count() or 1, len(work))
+    tasks = ((seen_by(table, block), block, usable_models(network, block)) for block in work)
     if processes == 1:
-        yield from (backtest(seen_by(table, block), block) for block in work)
+        yield from (backtest(*task) for task in tasks)
         return
     # Forked processes would inherit polars' threads.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(backtest, (seen_by(table, block) for block in work), work)
+        waiting: deque[Future[pl.DataFrame]] = deque()
+        # A few at a time: the readings of all blocks at once are many times the file.
+        for task in tasks:
+            waiting.append(pool.submit(backtest, *task))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def read_readings(path: Path) -> pl.DataFrame:
@@ -111,8 +130,8 @@ def read_readings(path: Path) -> pl.DataFrame:
         hour=zoned.cast(INSTANT),
         value=pl.col("value").cast(pl.Float64),
         flag=flag,
-    ).filter(pl.col("parameter").is_in(FORECAST_PARAMETERS))
-    if read.is_empty():
+    )
+    if not read.get_column("parameter").is_in(FORECAST_PARAMETERS).any():
         raise SettingsError(f"{path} has no reading of {' or '.join(FORECAST_PARAMETERS)}.")
     if read.select(pl.struct("station_id", "parameter", "hour").is_duplicated().any()).item():
         raise SettingsError(f"{path} has more than one reading of an hour of a series.")

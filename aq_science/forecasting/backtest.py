@@ -7,12 +7,13 @@ it is every few days, since a fit costs far more than a forecast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 import polars as pl
 
+from aq_science.forecasting.network_models import SCORED_DAYS, refit_days
 from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.schema import FORECAST_SCHEMA, TRAINING_DAYS, WINDOW_HOURS
 from aq_science.forecasting.select import fit_models
@@ -68,23 +69,52 @@ def seen_by(readings: pl.DataFrame, block: Block) -> pl.DataFrame:
     return readings.filter(pl.col("hour").is_between(first, block.issue_times[-1] + 2 * HOUR))
 
 
-def backtest(readings: pl.DataFrame, block: Block) -> pl.DataFrame:
+def network_days(readings: pl.DataFrame, first_day: date, days: Sequence[date]) -> list[date]:
+    """The days before which network models are fitted: one to judge by, and those that serve.
+
+    Args:
+        readings: All there are, as for `backtest`.
+        first_day: UTC day of the first reading.
+        days: Of the blocks, ascending, not empty.
+
+    Returns:
+        Days ascending. There are fewer of them the more there is to learn from, see `refit_days`.
+    """
+    stations = forecast_series(readings).get_column("station_id").n_unique()
+    out = [days[0] - timedelta(days=SCORED_DAYS), days[0]]
+    for day in days[1:]:
+        if day - out[-1] >= timedelta(days=refit_days(stations, (day - first_day).days)):
+            out.append(day)
+    return out
+
+
+def usable_models(network: pl.DataFrame, block: Block) -> pl.DataFrame:
+    """The network models that a block may use: the one that serves, and one to judge it by."""
+    early = block.model_day - timedelta(days=SCORED_DAYS)
+    trained = network.get_column("trained_to")
+    ages = [trained.filter(trained <= until).max() for until in (block.model_day, early)]
+    return network.filter(pl.col("trained_to").is_in([age for age in ages if age is not None]))
+
+
+def backtest(
+    readings: pl.DataFrame, block: Block, network: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Forecast every series at every issue time of a block.
 
     Args:
         readings: `station_id, parameter, hour` (UTC start of the hour), `value, flag` in canonical
-            units, of the block (`seen_by`); PM2.5 and CO are forecast.
+            units, of the block (`seen_by`); PM2.5 and CO are forecast, from the others as well.
         block: The issue times, and the day of the models.
+        network: `NETWORK_MODELS`, of which those fitted before the block's day are used.
 
     Returns:
         `BACKTEST_SCHEMA`, sorted by series, issue time and horizon; `actual` is null where no valid
         reading came, `persistence` is the last valid reading, null where it is too old.
     """
-    wanted = readings.filter(pl.col("parameter").cast(pl.String).is_in(FORECAST_PARAMETERS))
-    series = forecast_series(wanted)
-    models = fit_models(wanted, block.model_day, series)
-    made = forecast_many(models, wanted, block.issue_times, series)
-    actual = wanted.filter(pl.col("flag").cast(pl.String) == "valid", pl.col("value").is_finite())
+    series = forecast_series(readings)
+    models = fit_models(readings, block.model_day, series, network)
+    made = forecast_many(models, readings, block.issue_times, series, network)
+    actual = readings.filter(pl.col("flag").cast(pl.String) == "valid", pl.col("value").is_finite())
     return made.join(
         actual.select(pl.col("station_id", "parameter").cast(pl.String), "hour", actual="value"),
         on=_KEY,

@@ -92,9 +92,13 @@ def error_quantiles(
     Returns:
         A number for each of `QUANTILES`.
     """
-    scaled = errors / interval_unit(parameter, predicted, scale)
-    scaled = scaled[~np.isnan(scaled)]
-    return conformal_quantiles(scaled) if len(scaled) >= MIN_ERRORS else wide_quantiles()
+    return scaled_quantiles(errors / interval_unit(parameter, predicted, scale))
+
+
+def scaled_quantiles(scaled: Floats) -> dict[str, float]:
+    """The quantiles of errors in units of anything, NaN where there is none; see `QUANTILES`."""
+    known = scaled[~np.isnan(scaled)]
+    return conformal_quantiles(known) if len(known) >= MIN_ERRORS else wide_quantiles()
 
 
 def conformal_quantiles(errors: Floats) -> dict[str, float]:
@@ -130,20 +134,19 @@ def possible(parameter: str, values: Floats) -> Floats:
 
 
 def bounds(
-    parameter: str, value: Floats, scale: Floats, quantiles: dict[str, Floats]
+    parameter: str, value: Floats, unit: Floats, quantiles: dict[str, Floats]
 ) -> dict[str, Floats]:
     """Intervals around forecasts: not narrower than the least, ordered, possible.
 
     Args:
         parameter: Canonical name.
         value: Forecasts, as `possible` gives them.
-        scale: For each forecast that of its model.
+        unit: For each forecast what its quantiles are multiples of, in the parameter's unit.
         quantiles: For each of `QUANTILES` a number a forecast.
 
     Returns:
         lower_95, lower_80, upper_80 and upper_95, in the parameter's unit.
     """
-    unit = interval_unit(parameter, value, scale)
     least = min_half_width(parameter)
     out: dict[str, Floats] = {}
     for name in QUANTILES:

@@ -13,7 +13,8 @@ is valid is not forecast from what its sensor said before: it gets the last reso
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -34,8 +35,9 @@ from aq_science.forecasting.grid import (
     series_keys,
     usable,
 )
-from aq_science.forecasting.intervals import bounds, possible
-from aq_science.forecasting.methods.protocol import Learned
+from aq_science.forecasting.intervals import bounds, interval_unit, possible
+from aq_science.forecasting.methods.protocol import Learned, Prediction
+from aq_science.forecasting.network_models import Key, NetworkModels
 from aq_science.forecasting.schema import (
     ANY_LAG,
     FORECAST_SCHEMA,
@@ -74,6 +76,7 @@ def forecast_many(
     readings: pl.DataFrame,
     issue_times: Sequence[datetime],
     series: pl.DataFrame,
+    network: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Forecast every series at every issue time, as if each were the only one.
 
@@ -84,6 +87,7 @@ def forecast_many(
             matter, and a week is enough where models exist.
         issue_times: Aware, on the hour.
         series: The (station_id, parameter) pairs that get rows.
+        network: `NETWORK_MODELS` that the models point at.
 
     Returns:
         `FORECAST_SCHEMA`, sorted by station, parameter, issue time and horizon; values and bounds
@@ -115,7 +119,8 @@ def forecast_many(
     candidates = _candidates(chosen)
     seasonal = _seasonal_values(state, chosen, candidates)
     ahead = pl.concat(_at_horizon(state, horizon) for horizon in HORIZONS)
-    best = _first_computable(ahead, candidates, histories, seasonal)
+    serving = _Serving(candidates, histories, seasonal, NetworkModels(network))
+    best = _first_computable(ahead, serving)
     out = ahead.join(best, on=["row", "horizon"], how="left", maintain_order="left")
     out = _from_network(out, tables)
     out = pl.concat(
@@ -308,13 +313,21 @@ def _at_horizon(state: pl.DataFrame, horizon: int) -> pl.DataFrame:
     )
 
 
-def _first_computable(
-    ahead: pl.DataFrame,
-    candidates: pl.DataFrame,
-    histories: Mapping[str, History],
-    seasonal: Mapping[str, Floats],
-) -> pl.DataFrame:
-    """Per row and horizon the value, name, scale and quantiles of the best computable candidate."""
+@dataclass(frozen=True)
+class _Serving:
+    """What forecasts are computed from."""
+
+    candidates: pl.DataFrame
+    histories: Mapping[str, History]
+    seasonal: Mapping[str, Floats]
+    network: NetworkModels
+
+
+def _first_computable(ahead: pl.DataFrame, serving: _Serving) -> pl.DataFrame:
+    """Per row and horizon the value and name of the best computable candidate, its quantiles and
+    what they are multiples of: its own size, or the scale.
+    """
+    candidates = serving.candidates
     rows = ahead.filter(pl.col("model_row").is_not_null()).select(
         "row",
         "horizon",
@@ -333,6 +346,7 @@ def _first_computable(
                 **{name: rows.schema[name] for name in ("row", "horizon")},
                 "candidate": pl.UInt32,
                 "value": pl.Float64,
+                "size": pl.Float64,
             }
         )
     ]
@@ -340,15 +354,19 @@ def _first_computable(
     for bucket in (pl.col("lag_bucket"), pl.lit(ANY_LAG, pl.Int64).alias("lag_bucket")):
         for _, of_rank in ranked.group_by("rank", maintain_order=True):
             tried = rows.with_columns(bucket).join(of_rank, on=["model_row", "lag_bucket"])
-            value = np.full(tried.height, np.nan)
-            groups = tried.with_row_index("at").group_by("method", "parameter")
-            for (method, parameter), part in groups:
-                value[part.get_column("at").to_numpy()] = _values(
-                    str(method), part, candidates, histories[str(parameter)], seasonal
-                )
-            done = tried.select("row", "horizon", "candidate", pl.Series("value", value)).filter(
-                pl.col("value").is_finite()
-            )
+            value, size = np.full(tried.height, np.nan), np.full(tried.height, np.nan)
+            groups = tried.with_row_index("at").group_by("method", "parameter", "lag_bucket")
+            for (method, parameter, lag), part in groups:
+                at = part.get_column("at").to_numpy()
+                made = _predicted(Key(str(method), str(parameter), int(str(lag))), part, serving)
+                value[at], size[at] = made.value, made.size
+            done = tried.select(
+                "row",
+                "horizon",
+                "candidate",
+                pl.Series("value", value),
+                pl.Series("size", size, nan_to_null=True),
+            ).filter(pl.col("value").is_finite())
             best.append(done)
             rows = rows.join(done, on=["row", "horizon"], how="anti")
     return (
@@ -361,34 +379,38 @@ def _first_computable(
     )
 
 
-def _values(
-    name: str,
-    rows: pl.DataFrame,
-    candidates: pl.DataFrame,
-    history: History,
-    seasonal: Mapping[str, Floats],
-) -> Floats:
+def _predicted(key: Key, rows: pl.DataFrame, serving: _Serving) -> Prediction:
     """Forecasts of one method; NaN where impossible, and of a method that is no longer there."""
     row, horizon = rows.get_column("row").to_numpy(), rows.get_column("horizon").to_numpy()
-    if name in seasonal:
-        values: Floats = seasonal[name][horizon, row]
-        return values
-    method = next((method for method in methods.METHODS if method.name == name), None)
-    if method is None:
-        return np.full(rows.height, np.nan)
-    learned, of = _learned(rows, candidates)
+    unsized = np.full(rows.height, np.nan)
+    if key.method in serving.seasonal:
+        return Prediction(serving.seasonal[key.method][horizon, row], unsized)
+    learned, of = _learned(rows, serving.candidates)
     state = State(
-        history=history,
+        history=serving.histories[key.parameter],
         column=rows.get_column("column").to_numpy(),
         place=rows.get_column("place").to_numpy(),
         known=rows.get_column("known").to_numpy(),
         target=rows.get_column("target").to_numpy(),
         seasonal={
-            key: Seasonals(last=table[0, row], target=table[horizon, row])
-            for key, table in seasonal.items()
+            name: Seasonals(last=table[0, row], target=table[horizon, row])
+            for name, table in serving.seasonal.items()
         },
     )
-    return method.predict(learned, of, state)
+    for method in methods.METHODS:
+        if method.name == key.method:
+            return Prediction(method.predict(learned, of, state), unsized)
+    made = Prediction(np.full(rows.height, np.nan), unsized)
+    for method in methods.NETWORK:
+        if method.name == key.method:
+            days = np.array([date.fromisoformat(text) for text in learned])[of]
+            for day in np.unique(days):
+                model = serving.network.learned(key, day)
+                if model is not None:
+                    of_day = np.flatnonzero(days == day)
+                    part = method.predict(model, state.take(of_day))
+                    made.value[of_day], made.size[of_day] = part.value, part.size
+    return made
 
 
 def _from_network(rows: pl.DataFrame, tables: Mapping[str, Grid]) -> pl.DataFrame:
@@ -430,7 +452,9 @@ def _bounded(parameter: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of one parameter with their intervals."""
     value = possible(parameter, rows.get_column("value").to_numpy())
     quantiles = {name: rows.get_column(name).to_numpy() for name in QUANTILES}
-    ends = bounds(parameter, value, rows.get_column("scale").to_numpy(), quantiles)
+    size = rows.get_column("size").cast(pl.Float64).fill_null(np.nan).to_numpy()
+    level = interval_unit(parameter, value, rows.get_column("scale").to_numpy())
+    ends = bounds(parameter, value, np.where(np.isnan(size), level, size), quantiles)
     return rows.with_columns(
         pl.Series(name, values, nan_to_null=True)
         for name, values in {"value": value, **ends}.items()

@@ -9,12 +9,13 @@ Beijing stations, 110 random days of hourly issues: MAE skill over persistence a
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from aq_science.forecasting import methods
@@ -27,8 +28,9 @@ from aq_science.forecasting.grid import (
     series_keys,
     usable,
 )
-from aq_science.forecasting.intervals import error_quantiles, scale_of
+from aq_science.forecasting.intervals import error_quantiles, scale_of, scaled_quantiles
 from aq_science.forecasting.methods.protocol import Failed, Fitted, Learned, Method, Seasonal
+from aq_science.forecasting.network_models import Key, NetworkModels
 from aq_science.forecasting.schema import ANY_LAG, HORIZONS, LAGS, NO_READINGS, WINDOW_HOURS
 from aq_science.tables.forecast_models import FORECAST_MODELS
 
@@ -52,7 +54,12 @@ MAX_REASON = 300
 Row: TypeAlias = dict[str, Any]
 
 
-def fit_models(readings: pl.DataFrame, day: date, series: pl.DataFrame) -> pl.DataFrame:
+def fit_models(
+    readings: pl.DataFrame,
+    day: date,
+    series: pl.DataFrame,
+    network: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Fit every series on the `TRAINING_DAYS` before `day`, midnight UTC.
 
     Takes about 0.2 s a series. A fit that fails is a row with its `reason`, never an exception.
@@ -62,6 +69,7 @@ def fit_models(readings: pl.DataFrame, day: date, series: pl.DataFrame) -> pl.Da
             values flagged `valid` of hours that ended by midnight count.
         day: UTC day on which the models begin to serve.
         series: The (station_id, parameter) pairs that get a row, whatever their readings.
+        network: `NETWORK_MODELS` that may serve; those fitted on readings before `day` count.
 
     Returns:
         `FORECAST_MODELS`, one row a pair, sorted by parameter and station.
@@ -71,10 +79,11 @@ def fit_models(readings: pl.DataFrame, day: date, series: pl.DataFrame) -> pl.Da
     keys = series_keys(series)
     tables = grids(usable(readings, first, end), keys, first, end)
     rows: list[Row] = []
+    of_network = NetworkModels(network)
     for (parameter,), wanted in keys.group_by("parameter", maintain_order=True):
         name = str(parameter)
         stations = wanted.get_column("station_id").to_list()
-        fitted = _fit(History.of(name, tables, stations))
+        fitted = _fit(History.of(name, tables, stations), _Network(of_network, day))
         rows += [
             {"station_id": station, "parameter": name, "day": day, **row}
             for station, row in zip(stations, fitted, strict=True)
@@ -121,7 +130,15 @@ def plain_models(history: History, reasons: Sequence[str]) -> list[Row]:
     ]
 
 
-def _fit(history: History) -> list[Row]:
+@dataclass(frozen=True)
+class _Network:
+    """The models of the network, as they may be used on a day."""
+
+    models: NetworkModels
+    day: date
+
+
+def _fit(history: History, network: _Network) -> list[Row]:
     """For each series the columns of `FORECAST_MODELS` after the keys."""
     there = ~np.isnan(history.grid.values)
     rows: list[Row | None] = []
@@ -137,7 +154,7 @@ def _fit(history: History) -> list[Row]:
             else:
                 plain[j] = reason
     if long:
-        for j, outcome in zip(long, _compete(history.only(long)), strict=True):
+        for j, outcome in zip(long, _compete(history.only(long), network), strict=True):
             if isinstance(outcome, str):
                 plain[j] = outcome
             else:
@@ -206,7 +223,7 @@ class _Seasonal:
         )
 
 
-def _compete(history: History) -> list[Row | str]:
+def _compete(history: History, network: _Network) -> list[Row | str]:
     """For each series its model row, or why it has none.
 
     Choices and scores come from fits on the hours before the hold-out; what is stored was learned
@@ -223,7 +240,7 @@ def _compete(history: History) -> list[Row | str]:
         if failure is None:
             sound.append(j)
     if sound:
-        rows = _ranked(history.only(sound), early.only(sound), final.only(sound), cut)
+        rows = _ranked(history.only(sound), early.only(sound), final.only(sound), cut, network)
         for j, row in zip(sound, rows, strict=True):
             outcomes[j] = row
     return outcomes
@@ -242,7 +259,42 @@ class _Entrant:
     scores: Row
 
 
-def _ranked(history: History, early: _Seasonal, final: _Seasonal, cut: int) -> list[Row | str]:
+@dataclass(frozen=True)
+class _Errors:
+    """What a method said of a series in the hold-out, and what came."""
+
+    target: Floats
+    predicted: Floats
+    baseline: Floats
+    fallback: Floats
+
+    @property
+    def scored(self) -> npt.NDArray[np.bool_]:
+        return ~np.isnan(self.target) & ~np.isnan(self.predicted)
+
+    def entrant(self, candidate: Row, perfect: float = 1.0) -> _Entrant:
+        """The candidate with its scores; `perfect` is its ratio to a baseline without error.
+
+        Methods may be computable at different hours: each is compared with the baseline on its own
+        hours, and the ratio ranks them.
+        """
+        there = self.scored
+        error = (self.target - self.predicted)[there]
+        mae, mae_baseline = _mae(error), _mae((self.target - self.baseline)[there])
+        scores = {
+            "n": int(there.sum()),
+            "mae": mae,
+            "rmse": float(np.sqrt(np.mean(error**2))),
+            "mae_persistence": mae_baseline,
+            "mae_fallback": _mae((self.target - self.fallback)[there]),
+            "skill": 1 - mae / mae_baseline if mae_baseline > 0 else None,
+        }
+        return _Entrant(mae / mae_baseline if mae_baseline > 0 else perfect, candidate, scores)
+
+
+def _ranked(
+    history: History, early: _Seasonal, final: _Seasonal, cut: int, network: _Network
+) -> list[Row | str]:
     """Compete at every lag and put each series' candidates in order."""
     scales = _scales(history)
     count = len(history.columns)
@@ -250,8 +302,11 @@ def _ranked(history: History, early: _Seasonal, final: _Seasonal, cut: int) -> l
     at_lag: list[list[Row]] = [[] for _ in range(count)]
     scores: list[Row] = [{} for _ in range(count)]
     failures: dict[int, str] = {}
+    fallback = next(iter(early.values.values()))[cut:]
     for lag in reversed(LAGS):
         entrants = _at_lag(history, early, final, cut, lag, scales, failures)
+        for j, entrant in _of_network(history, network, cut, lag, fallback):
+            entrants[j].append(entrant)
         for j, ranked in enumerate(entrants):
             ranked.sort(key=lambda entrant: entrant.ratio)
             # Read every third hour, it has no pairs one hour apart: the next longer lag serves.
@@ -327,23 +382,32 @@ def _at_lag(
             scored = ~np.isnan(target[:, j]) & ~np.isnan(predicted[:, j])
             if j not in made or scored.sum() < MIN_PAIRS:
                 continue
-            error = (target[:, j] - predicted[:, j])[scored]
-            # Methods may be computable at different hours: each is compared with the baseline on
-            # its own hours, and the ratio ranks them.
-            mae = _mae(error)
-            mae_baseline = _mae((target[:, j] - baseline[:, j])[scored])
-            scores = {
-                "n": int(scored.sum()),
-                "mae": mae,
-                "rmse": float(np.sqrt(np.mean(error**2))),
-                "mae_persistence": mae_baseline,
-                "mae_fallback": _mae((target[:, j] - fallback[:, j])[scored]),
-                "skill": 1 - mae / mae_baseline if mae_baseline > 0 else None,
-            }
+            errors = _Errors(target[:, j], predicted[:, j], baseline[:, j], fallback[:, j])
             perfect = 0.0 if method is methods.BASELINE else 1.0
-            ratio = mae / mae_baseline if mae_baseline > 0 else perfect
-            entrants[j].append(_Entrant(ratio, made[j], scores))
+            entrants[j].append(errors.entrant(made[j], perfect))
     return entrants
+
+
+def _of_network(
+    history: History, network: _Network, cut: int, lag: int, fallback: Floats
+) -> Iterator[tuple[int, _Entrant]]:
+    """The methods of the network at one lag, by what they had learned before the hold-out."""
+    state, actual = history.examples(lag, {})
+    held_out = slice(cut - lag, None)
+    state, target = state.take(held_out), actual[held_out]
+    for method in methods.NETWORK:
+        served = network.models.on(Key(method.name, history.parameter, lag), network.day)
+        if lag not in method.lags or served is None:
+            continue
+        predicted = method.predict(served.scored, state)
+        learned = json.dumps(served.trained_to.isoformat())
+        for j in range(target.shape[1]):
+            errors = _Errors(target[:, j], predicted.value[:, j], state.last[:, j], fallback[:, j])
+            if errors.scored.sum() < MIN_PAIRS:
+                continue
+            scaled = (target[:, j] - predicted.value[:, j]) / predicted.size[:, j]
+            candidate = {"lag": lag, "method": method.name, "learned": learned}
+            yield j, errors.entrant(candidate | scaled_quantiles(scaled))
 
 
 def _candidates(

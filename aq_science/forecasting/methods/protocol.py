@@ -1,7 +1,8 @@
 """What a forecast method is. The rest of the package knows these protocols and no method by name.
 
-Three kinds, by what they start from: a `Method` from the last reading, a `Seasonal` from the hour
-alone, a `LastResort` from the other stations. Whatever they learn is data that JSON can hold.
+Four kinds, by what they start from: a `Method` from the last reading, a `NetworkMethod` from what
+all stations last read, a `Seasonal` from the hour alone, a `LastResort` from the other stations.
+Whatever they learn is data that JSON can hold.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,6 +59,52 @@ class Method(Protocol):
 
         Returns:
             Values in the parameter's unit.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Forecasts, and what their intervals are multiples of."""
+
+    value: Floats
+    size: Floats
+    """In the parameter's unit, shaped as the values, NaN where they are."""
+
+
+class NetworkMethod(Protocol):
+    """Forecasts from the last readings of a network, one model for all series of a parameter.
+
+    It is fitted over years where there are years, apart from the models of the series, and competes
+    among them with what it had learned before the hold-out.
+    """
+
+    name: str
+    """As it stands in `model`."""
+    lags: tuple[int, ...]
+    """Those of `schema.LAGS` at which it competes."""
+
+    def fit(self, history: History, lag: int) -> Fitted:
+        """Learn from every hour of the meant series.
+
+        Args:
+            history: Readings of the network.
+            lag: Hours from the last reading to the predicted one.
+
+        Returns:
+            What was learned; None where there is too little to learn from.
+        """
+        ...
+
+    def predict(self, learned: Learned, state: State) -> Prediction:
+        """Forecasts, NaN where impossible.
+
+        Args:
+            learned: What was learned at the lag.
+            state: What is known, of any series of the network.
+
+        Returns:
+            Values and sizes in the parameter's unit, shaped as the state.
         """
         ...
 

@@ -49,7 +49,8 @@ def test_an_interval_holds_its_forecast(
     parameter: str, value: float, scale: float, errors: list[float]
 ) -> None:
     quantiles = {n: np.array([q]) for n, q in conformal_quantiles(np.array(errors)).items()}
-    ends = bounds(parameter, np.array([value]), np.array([scale]), quantiles)
+    at = np.array([value])
+    ends = bounds(parameter, at, interval_unit(parameter, at, scale), quantiles)
     low_95, low_80, high_80, high_95 = (ends[name.removeprefix("q_")][0] for name in QUANTILES)
     assert low_95 <= low_80 <= value <= high_80 <= high_95
     if parameter in ("pm25", "co"):
