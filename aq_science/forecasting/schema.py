@@ -7,7 +7,7 @@ HORIZONS = (1, 2)
 
 TRAINING_DAYS = 56
 """Eight weeks. Measured on Beijing against four: skill of the corrected curve at two hours rises
-from -30 % to -12 % (PM2.5) and -9 % to -4 % (CO) before selection; a fit still takes 0.1 s."""
+from -30 % to -12 % (PM2.5) and -9 % to -4 % (CO) before selection."""
 
 WINDOW_HOURS = TRAINING_DAYS * 24
 """Readings older than this at the issue time do not exist, for every fallback alike."""

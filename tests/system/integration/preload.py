@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import logging
 import tempfile
 from datetime import date
 
@@ -15,9 +14,6 @@ from aq_science.stations import zone_at
 from aq_science.windows import DAY, midnight
 from tests import migrations, mirrors, signatures
 
-# prophet.plot reports at import, as an error, that plotly is absent.
-logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
-
 for _module in (
     "aq_platform.cli",
     "aq_platform.definitions",
@@ -29,7 +25,6 @@ for _module in (
     *(f"aq_resources.networks.{network}.client" for network in known_networks()),
     "boto3",
     "certifi",
-    "cmdstanpy",
     "dagster._core.execution.execute_in_process",
     "dagster._core.executor.in_process",
     "dagster._core.storage.local_compute_log_manager",
@@ -42,7 +37,6 @@ for _module in (
     "matplotlib.backends.backend_agg",
     "matplotlib.dates",
     "pandas",
-    "prophet",
     "psycopg2",
     "pyarrow",
     "rich.markdown",

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from aq_science.forecasting.features import History
-from aq_science.forecasting.grid import Floats, Grid, Ints
-from aq_science.forecasting.methods.prophet_curve import Curve
+from aq_science.forecasting.grid import Floats, Grid
+from aq_science.forecasting.methods.curves import Curve
 from aq_science.forecasting.methods.protocol import Failed, Fitted, Learned
 from aq_science.tables.forecast_models import FORECAST_MODELS
 
@@ -98,16 +98,6 @@ def plain_curve(level: float = 0.0, slope: float = 0.0, amplitude: float = 0.0) 
         changepoints=[],
         seasonalities=[{"name": "daily", "period": 1.0, "order": 1, "beta": [amplitude, 0.0]}],
     )
-
-
-def least_squares_curve(seconds: Ints, values: Floats) -> Curve:
-    """Stands in for Prophet's fit: level and a daily cycle."""
-    angle = 2 * np.pi * seconds / 86400
-    design = np.stack([np.ones(len(values)), np.sin(angle), np.cos(angle)], axis=1)
-    level, *beta = np.linalg.lstsq(design, values)[0].tolist()
-    curve = plain_curve(level)
-    curve["seasonalities"][0]["beta"] = beta
-    return curve
 
 
 def history(*columns: Floats | list[float], parameter: str = "pm25", first: int = 0) -> History:

@@ -47,7 +47,6 @@ def test_readings_that_end_before_scoring_starts_are_an_error() -> None:
         list(blocks(FIRST, FIRST + 2 * DAY, None, 7))
 
 
-@pytest.mark.fit
 def test_what_comes_later_changes_no_forecast() -> None:
     values = [20.0 + 8 * ((n * 7919) % 24) / 24 + (n % 24) / 3 for n in range(24 * 14)]
     start = MIDNIGHT - 12 * DAY

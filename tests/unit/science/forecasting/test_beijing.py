@@ -8,18 +8,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from aq_science.forecasting.methods.prophet_curve import curve_at
+from aq_science.forecasting.methods.curves import curve_at
 from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.select import fit_models
-
-pytestmark = pytest.mark.fit
 
 ROOT = Path(__file__).resolve().parents[4]
 REAL = Path(os.environ.get("AQ_REAL_DATA") or ROOT.parent / "shared" / "data")
 FILES = sorted((REAL / "prsa").glob("*.csv.gz"))
 
 DAYS = [date(2013, 7, 10) + timedelta(days=83 * i) for i in range(10)]
-"""Spread over all seasons; 24 issue times each. A fit per series and day takes 0.2 s."""
+"""Spread over all seasons; 24 issue times each."""
 
 MIN_SKILL = -0.05
 COVERAGE_80 = (0.65, 0.95)
@@ -43,7 +41,6 @@ def beijing() -> pl.DataFrame:
     return pl.concat(parts).with_columns(pl.lit("valid").alias("flag"))
 
 
-@pytest.mark.fit
 @pytest.mark.skipif(not FILES, reason="the Beijing files are not here (AQ_REAL_DATA)")
 def test_never_much_worse_than_persistence_and_far_better_than_prophet() -> None:
     readings = beijing()

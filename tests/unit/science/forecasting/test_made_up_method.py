@@ -20,18 +20,15 @@ NEW_IMPORT = f"{IMPORT}made_up_method import DayBefore\n"
 TRY_OUT = """
 import json
 import numpy as np
-from aq_science.forecasting.methods import prophet_curve
 from aq_science.forecasting.predict import forecast
 from aq_science.forecasting.select import fit_models
-from tests.unit.science.forecasting.samples import (
-    DAY, MIDNIGHT, WEEKS, air, frame, keys, least_squares_curve
-)
+from tests.unit.science.forecasting.samples import DAY, MIDNIGHT, WEEKS, frame, keys
 
-prophet_curve.fit_curve = least_squares_curve
-# The same saw-teeth every day at "teeth", where neither level nor daily sine helps.
+# The same saw-teeth every day at "teeth", where neither level nor daily waves help; at "other"
+# no day is like the one before.
 teeth = np.tile(np.random.default_rng(1).permutation(24) * 10.0, WEEKS // 24)
 readings = frame("teeth", teeth + np.random.default_rng(2).normal(size=WEEKS)).vstack(
-    frame("other", air(WEEKS, 3))
+    frame("other", 200 + np.cumsum(np.random.default_rng(3).normal(size=WEEKS)))
 )
 models = fit_models(readings, DAY, keys("other", "teeth"))
 rows = forecast(models, readings, MIDNIGHT, keys("other", "teeth"))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from aq_science.forecasting.intervals import MIN_HALF_WIDTH
+from aq_science.forecasting.methods.curves import curve_at
 from aq_science.forecasting.methods.persistence import MAX_LAG
-from aq_science.forecasting.methods.prophet_curve import REACH_HOURS, curve_at
+from aq_science.forecasting.methods.prophet_curve import REACH_HOURS
 from aq_science.forecasting.predict import forecast, forecast_many
 from aq_science.forecasting.schema import FORECAST_SCHEMA
 from aq_science.forecasting.select import fit_models
@@ -88,12 +89,11 @@ def test_model_by_age_of_the_last_reading(
     assert rows.filter(pl.col("horizon") == 2)["persistence"].is_null().all() == (gap + 2 > MAX_LAG)
 
 
-@pytest.mark.fit
-def test_intervals_widen_with_the_gap(readings: pl.DataFrame, prophet_models: pl.DataFrame) -> None:
+def test_intervals_widen_with_the_gap(readings: pl.DataFrame, models: pl.DataFrame) -> None:
     known = readings.filter(pl.col("hour") < MIDNIGHT)
 
     def width(gap: int) -> float:
-        rows = forecast(prophet_models, known, MIDNIGHT + gap * HOUR, keys("a"))
+        rows = forecast(models, known, MIDNIGHT + gap * HOUR, keys("a"))
         return float((rows["upper_80"] - rows["lower_80"])[0])
 
     assert width(0) < width(6) < width(20)

@@ -38,14 +38,8 @@ def test_every_series_has_a_model_row(models: pl.DataFrame) -> None:
     assert models["day"].unique().to_list() == [DAY]
 
 
-@pytest.mark.parametrize(
-    "fitted",
-    [pytest.param("models", id="quick"), pytest.param("prophet_models", marks=pytest.mark.fit)],
-)
-def test_a_long_series_has_a_curve_and_hold_out_scores(
-    fitted: str, request: pytest.FixtureRequest
-) -> None:
-    row = model_of(request.getfixturevalue(fitted), "a")
+def test_a_long_series_has_a_curve_and_hold_out_scores(models: pl.DataFrame) -> None:
+    row = model_of(models, "a")
     assert row["reason"] is None
     assert row["n_training"] == WEEKS
     assert row["training_end"] == MIDNIGHT - HOUR
@@ -77,7 +71,6 @@ def test_a_series_without_a_curve_says_why(
     assert str(row["reason"]).startswith(reason)
 
 
-@pytest.mark.usefixtures("without_prophet")
 def test_fitting_ignores_what_came_after_midnight(
     readings: pl.DataFrame, models: pl.DataFrame
 ) -> None:
@@ -103,6 +96,7 @@ def test_a_failing_fit_is_a_fallback_with_its_reason(
     def broken(*_: object) -> None:
         raise RuntimeError("Optimization failed")
 
+    monkeypatch.setattr(prophet_curve, "fit_curves", lambda _, values: [None] * values.shape[1])
     monkeypatch.setattr(prophet_curve, "fit_curve", broken)
     failed = fit_models(readings, DAY, keys("a"))
     assert failed["reason"].to_list() == ["fit failed: RuntimeError: Optimization failed"]
@@ -111,7 +105,6 @@ def test_a_failing_fit_is_a_fallback_with_its_reason(
     assert ordered(rows)
 
 
-@pytest.mark.usefixtures("without_prophet")
 def test_readings_every_third_hour_use_the_lag_they_have() -> None:
     every_third = frame("a", air(WEEKS, 1)).gather_every(3)
     models = fit_models(every_third, DAY, keys("a"))
