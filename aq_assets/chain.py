@@ -12,7 +12,8 @@ from aq_assets.describe import stored_on_s3
 from aq_assets.dimensions import build_dimension
 from aq_assets.exceedances import build_exceedances
 from aq_assets.forecast_models import build_forecast_models
-from aq_assets.forecast_scores import build_forecast_scores
+from aq_assets.forecast_report import build_forecast_report
+from aq_assets.forecast_scores import build_forecast_scores, build_forecast_scores_by_model
 from aq_assets.forecasts import build_forecasts
 from aq_assets.gaps import build_gaps
 from aq_assets.hourly_indices import build_hourly_indices
@@ -52,6 +53,8 @@ def build_chain(
         build_forecast_models(config),
         build_forecasts(config),
         build_forecast_scores(config),
+        build_forecast_scores_by_model(config),
+        build_forecast_report(config),
         build_gaps(config),
         build_hourly_indices(config),
         build_revisions(config),

@@ -7,7 +7,9 @@ import dagster as dg
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_dimensions, network_has_places
 
-NIGHTLY = ("station_history", "forecast_scores", "exceedances")
+# What follows from forecasts, once readings have come.
+SCORES = ("forecast_scores", "forecast_scores_by_model", "forecast_report")
+NIGHTLY = ("station_history", *SCORES, "exceedances")
 # What values that come late, change or are taken back have an effect on.
 REVISABLE = ("revisions", "gaps", "data_quality", "hourly_indices", "daily_averages_by_rule")
 READINGS = ("stations", "raw_pulls", "hourly_readings", "daily_averages")
@@ -52,6 +54,11 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
             f"{name}_forecast",
             selection(config, "forecasts"),
             description="Forecast the two hours after each of the run's issue times.",
+        ),
+        dg.define_asset_job(
+            f"{name}_scores",
+            selection(config, *SCORES),
+            description="Score the forecasts issued on the run's days against what then came.",
         ),
         dg.define_asset_job(
             f"{name}_nightly",

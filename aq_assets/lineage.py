@@ -11,6 +11,16 @@ _DAY = ("hourly_readings.hour", "stations.timezone")
 _BODY = ("raw_pulls.body",)
 _FORECAST = (*_VALID, "forecast_models.candidates")
 _ERROR = ("forecasts.value", *_VALID)
+_INTERVAL_80 = ("forecasts.lower_80", "forecasts.upper_80", *_VALID)
+_INTERVAL_95 = ("forecasts.lower_95", "forecasts.upper_95", *_VALID)
+_SCORES = {
+    **dict.fromkeys(("mae", "rmse", "bias", "n", "n_persistence"), _ERROR),
+    "mae_persistence": _VALID,
+    "skill": _ERROR,
+    **dict.fromkeys(("coverage_80", "interval_score_80"), _INTERVAL_80),
+    **dict.fromkeys(("coverage_95", "interval_score_95"), _INTERVAL_95),
+    "pinball": tuple(dict.fromkeys((*_ERROR, *_INTERVAL_80, *_INTERVAL_95))),
+}
 
 # By asset and column; columns that are the key's alone are left out.
 MADE_FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -46,12 +56,17 @@ MADE_FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
     "forecasts": dict.fromkeys(
         ("value", "lower_80", "upper_80", "lower_95", "upper_95"), _FORECAST
     ),
-    "forecast_scores": {
-        **dict.fromkeys(("mae", "rmse", "bias", "n"), _ERROR),
-        "mae_persistence": _VALID,
-        "skill": _ERROR,
-        "coverage_80": ("forecasts.lower_80", "forecasts.upper_80", *_VALID),
-        "coverage_95": ("forecasts.lower_95", "forecasts.upper_95", *_VALID),
+    "forecast_scores": _SCORES,
+    "forecast_scores_by_model": {**_SCORES, "model": ("forecasts.model",)},
+    "forecast_report": {
+        "month": ("forecast_scores_by_model.date",),
+        "model": ("forecast_scores_by_model.model",),
+        **{
+            name: (f"forecast_scores_by_model.{name}", "forecast_scores_by_model.n")
+            for name in _SCORES
+            if name != "n"
+        },
+        "n": ("forecast_scores_by_model.n",),
     },
     "gaps": {
         "cause": ("hourly_readings.flag", "hourly_readings.reasons", "raw_pulls.pulled_at"),

@@ -7,7 +7,8 @@ from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.daily_averages_by_rule import DAILY_AVERAGES_BY_RULE
 from aq_science.tables.data_quality import DATA_QUALITY
 from aq_science.tables.exceedances import EXCEEDANCES
-from aq_science.tables.forecast_scores import FORECAST_SCORES
+from aq_science.tables.forecast_report import FORECAST_REPORT
+from aq_science.tables.forecast_scores import FORECAST_SCORES, FORECAST_SCORES_BY_MODEL
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_indices import HOURLY_INDICES
@@ -31,7 +32,9 @@ OF_THE_CHAIN = (
     DATA_QUALITY,
     EXCEEDANCES,
     FORECASTS,
+    FORECAST_REPORT,
     FORECAST_SCORES,
+    FORECAST_SCORES_BY_MODEL,
     GAPS,
     HOURLY_INDICES,
     REVISIONS,

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from aq_assets.describe import OWNER
-from aq_assets.jobs import NIGHTLY, REVISABLE
+from aq_assets.jobs import NIGHTLY, REVISABLE, SCORES
 from aq_assets.lineage import MADE_FROM
 from aq_assets.metadata import table_metadata
 from aq_assets.partitions import daily_partitions, hourly_partitions
@@ -19,7 +19,8 @@ from aq_resources.settings import Settings
 from aq_resources.warehouse.ddl import sql_type
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.data_quality import DATA_QUALITY
-from aq_science.tables.forecast_scores import FORECAST_SCORES
+from aq_science.tables.forecast_report import FORECAST_REPORT
+from aq_science.tables.forecast_scores import FORECAST_SCORES, FORECAST_SCORES_BY_MODEL
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.stations import STATIONS
@@ -33,6 +34,8 @@ TABULAR = {
     "daily_averages": DAILY_AVERAGES,
     "forecasts": FORECASTS,
     "forecast_scores": FORECAST_SCORES,
+    "forecast_scores_by_model": FORECAST_SCORES_BY_MODEL,
+    "forecast_report": FORECAST_REPORT,
     "data_quality": DATA_QUALITY,
 }
 
@@ -132,6 +135,7 @@ def test_tabular_assets_show_the_declared_columns(
         ("forecast_models", "0 0 * * *"),
         ("forecasts", "0 * * * *"),
         ("forecast_scores", "0 0 * * *"),
+        ("forecast_scores_by_model", "0 0 * * *"),
         ("data_quality", "0 0 * * *"),
     ],
 )
@@ -181,14 +185,14 @@ def test_daily_averages_follow_the_readings_of_the_days_around(
     assert (mapping.start_offset, mapping.end_offset) == (-1, 1)
 
 
+@pytest.mark.parametrize("name", ["forecast_scores", "forecast_scores_by_model"])
 def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
-    repository: dg.RepositoryDefinition,
+    repository: dg.RepositoryDefinition, name: str
 ) -> None:
     """Persistence reaches into the day before, the last forecast into the day after."""
     graph = repository.asset_graph
     scores, forecasts, readings = (
-        dg.AssetKey(["airqino", name])
-        for name in ("forecast_scores", "forecasts", "hourly_readings")
+        dg.AssetKey(["airqino", one]) for one in (name, "forecasts", "hourly_readings")
     )
     assert graph.get(scores).parent_keys == {forecasts, readings}
     for upstream, offsets in ((readings, (-1, 1)), (forecasts, (0, 0))):
@@ -206,7 +210,8 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_models", {"forecast_models"}),
         ("airqino_forecast", {"forecasts"}),
         ("airqino_readings", {"raw_pulls", "hourly_readings"}),
-        ("airqino_nightly", {"stations", *NIGHTLY}),
+        ("airqino_scores", set(SCORES)),
+        ("airqino_nightly", {"stations", *SCORES, *NIGHTLY}),
         ("airqino_revisions", set(REVISABLE)),
     ],
 )

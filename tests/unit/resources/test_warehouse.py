@@ -26,8 +26,10 @@ from aq_resources.warehouse.connection import connect
 from aq_resources.warehouse.ddl import LAYOUT_VERSION
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.warehouse import Warehouse
+from aq_science.forecasting.scores import forecast_scores
 from aq_science.tables.core import Table
 from aq_science.tables.daily_averages import DAILY_AVERAGES
+from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
@@ -285,6 +287,22 @@ def test_old_rows_have_no_value_in_a_new_column(embedded: Warehouse) -> None:
         "SELECT DISTINCT date, mean_all_hours FROM airqino.daily_averages ORDER BY date"
     )
     assert rows["mean_all_hours"].to_list() == [None, 10.0]
+
+
+def test_scores_of_an_earlier_version_stay_beside_new_ones(embedded: Warehouse) -> None:
+    added = ("interval_score_80", "interval_score_95", "pinball", "n_persistence")
+    older = without(FORECAST_SCORES, *added)
+    forecasts = pl.concat([forecast_frame(MIDNIGHT + n * DAY, 12.0) for n in (0, 1)])
+    scores = forecast_scores(forecasts, hourly([10.0] * 48))
+    first, second = (scores.filter(pl.col("date") == day) for day in (D1, D2))
+    embedded.replace("airqino", older, first.select(older.schema.names()), (D1, D2))
+    embedded.replace("airqino", FORECAST_SCORES, second, (D2, D3))
+    for schema in ("airqino", "air_quality"):
+        query = f"SELECT date, horizon, {', '.join(added)} FROM {schema}.forecast_scores"
+        rows = embedded.read(f"{query} ORDER BY date, horizon").rows()
+        nothing = [(D1, horizon, None, None, None, None) for horizon in (1, 2)]
+        assert rows == nothing + second.select("date", "horizon", *added).rows()
+    assert len(embedded.rows("airqino", FORECAST_SCORES)) == 4
 
 
 def test_column_of_a_newer_version_is_refused(embedded: Warehouse) -> None:

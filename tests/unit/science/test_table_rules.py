@@ -173,6 +173,12 @@ def test_a_horizon_alone_is_found() -> None:
         ({"coverage_95": 0.2}, {"consistent_coverage"}),
         ({"coverage_95": 1.1}, {"consistent_coverage"}),
         ({"coverage_95": None}, {"consistent_coverage"}),
+        ({"n_persistence": 3}, {"consistent_errors"}),
+        ({"n_persistence": None}, set()),
+        ({"interval_score_80": -0.1}, {"consistent_losses"}),
+        ({"interval_score_95": -0.1}, {"consistent_losses"}),
+        ({"pinball": 0.1}, {"consistent_losses"}),
+        ({"interval_score_80": None, "interval_score_95": None, "pinball": None}, set()),
     ],
     ids=str,
 )

@@ -57,7 +57,10 @@ def test_the_night_describes_the_stations_and_scores_three_days(plant: Plant) ->
     job = plant.definitions.resolve_job_def("airqino_nightly")
     result = job.execute_in_process(instance=plant.instance, tags=dict(request.tags))
     assert result.success
-    assert plant.days("forecast_scores") == {f"2025-06-{day}" for day in (15, 16, 17)}
+    for asset in ("forecast_scores", "forecast_scores_by_model"):
+        assert plant.days(asset) == {f"2025-06-{day}" for day in (15, 16, 17)}
+    report = dg.AssetKey(["airqino", "forecast_report"])
+    assert plant.instance.get_latest_materialization_event(report) is not None
     stations = plant.services.warehouse.read("SELECT station_id FROM airqino.stations")
     assert len(stations) == 4
 

@@ -18,12 +18,15 @@ from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.scores import (
     REACH_AFTER,
     REACH_BEFORE,
+    forecast_report,
     forecast_scores,
+    interval_score,
     pooled_scores,
 )
 from aq_science.forecasting.select import fit_models
 from aq_science.forecasting.table import forecast_rows, forecast_series
-from aq_science.tables.forecast_scores import FORECAST_SCORES
+from aq_science.tables.forecast_report import FORECAST_REPORT
+from aq_science.tables.forecast_scores import FORECAST_SCORES, FORECAST_SCORES_BY_MODEL
 from aq_science.windows import Window
 from tests.factories import DAY, HOUR, MIDNIGHT, forecast_frame, hourly
 from tests.laws import examples
@@ -67,6 +70,13 @@ def test_hand_computed() -> None:
     assert row["skill"] == pytest.approx(1 - 9 / 10)
     assert row["coverage_80"] == pytest.approx(1 / 3)
     assert row["coverage_95"] == pytest.approx(2 / 3)
+    # The readings lie 0, 1 and 5 outside the 80 % intervals, 0, 0 and 4 outside the 95 % ones.
+    assert row["interval_score_80"] == pytest.approx(2 + 10 * (0 + 1 + 5) / 3)
+    assert row["interval_score_95"] == pytest.approx(4 + 40 * (0 + 0 + 4) / 3)
+    assert row["pinball"] == pytest.approx(
+        (9 / 3 / 2 + row["interval_score_80"] / 10 + row["interval_score_95"] / 40) / 5
+    )
+    assert row["n_persistence"] == 3
 
 
 def test_second_horizon_is_compared_with_the_reading_two_hours_before() -> None:
@@ -141,7 +151,7 @@ def test_persistence_does_not_see_the_hour_in_progress() -> None:
 def test_skill_compares_over_the_hours_that_persistence_has() -> None:
     # Nothing is known at midnight; an hour later the reading of midnight is.
     row = only(forecast_scores(issued([101.0, 3.0]), hourly([1.0, 2.0])))
-    assert row["n"] == 2
+    assert (row["n"], row["n_persistence"]) == (2, 1)
     assert row["mae"] == pytest.approx((100 + 1) / 2)
     assert (row["mae_persistence"], row["skill"]) == (1.0, 0.0)
 
@@ -154,6 +164,30 @@ def test_skill_over_a_perfect_persistence_is_not_defined() -> None:
 def test_ends_of_an_interval_are_within_it() -> None:
     row = only(forecast_scores(issued([2.0, 2.0]), hourly([1.0, 4.0])))
     assert (row["coverage_80"], row["coverage_95"]) == (0.5, 1.0)
+
+
+def test_by_model_each_has_a_row_of_its_own() -> None:
+    readings = hourly([1.0] * 3)
+    curve = pl.lit("prophet_curve", pl.Categorical())
+    forecasts = pl.concat(
+        [issued([3.0, 5.0]), issued([11.0], MIDNIGHT + 2 * HOUR).with_columns(model=curve)]
+    )
+    scores = forecast_scores(forecasts, readings, FORECAST_SCORES_BY_MODEL)
+    assert scores.schema == FORECAST_SCORES_BY_MODEL.schema
+    assert scores.select("model", "n", "mae").rows() == [
+        ("persistence", 2, 3.0),
+        ("prophet_curve", 1, 10.0),
+    ]
+    (together,) = forecast_scores(forecasts, readings).iter_rows(named=True)
+    assert (together["n"], together["mae"]) == (3, pytest.approx(16 / 3))
+
+
+def test_a_forecast_without_an_interval_has_no_interval_score() -> None:
+    bounds = [f"{side}_{share}" for side in ("lower", "upper") for share in (80, 95)]
+    without = issued([3.0]).with_columns(pl.lit(None, pl.Float64).alias(name) for name in bounds)
+    row = only(forecast_scores(without, hourly([1.0])))
+    assert (row["mae"], row["coverage_80"], row["coverage_95"]) == (2.0, 0.0, 0.0)
+    assert (row["interval_score_80"], row["interval_score_95"], row["pinball"]) == (None,) * 3
 
 
 def test_persistence_is_the_one_that_forecasting_tells() -> None:
@@ -229,6 +263,31 @@ def frames(
     return pl.concat(rows) if rows else forecast_frame(MIDNIGHT, 0.0).clear(), readings
 
 
+QUANTILES = {
+    "lower_95": 0.025,
+    "lower_80": 0.1,
+    "value": 0.5,
+    "upper_80": 0.9,
+    "upper_95": 0.975,
+}
+
+
+def pinball(quantile: float, actual: float, level: float) -> float:
+    """The loss of one quantile forecast, as it is defined."""
+    above = actual - quantile
+    return level * above if above >= 0 else (level - 1) * above
+
+
+def winkler(lower: float, upper: float, actual: float, share: int) -> float:
+    """The score of one interval, as it is defined."""
+    alpha = 1 - share / 100
+    if actual < lower:
+        return upper - lower + 2 / alpha * (lower - actual)
+    if actual > upper:
+        return upper - lower + 2 / alpha * (actual - upper)
+    return upper - lower
+
+
 def skill_by_hand(mae: float, mae_persistence: float) -> float | None:
     skill = 1 - mae / mae_persistence
     return skill if math.isfinite(skill) else None
@@ -269,12 +328,28 @@ def by_hand(forecasts: pl.DataFrame, readings: pl.DataFrame) -> dict[tuple[Any, 
             "rmse": math.sqrt(math.fsum(e * e for e in errors) / len(rows)),
             "bias": math.fsum(errors) / len(rows),
             "mae_persistence": mae_last,
+            "n_persistence": len(matched),
+            "pinball": math.fsum(
+                pinball(row[name], actual, level)
+                for row, actual, _ in rows
+                for name, level in QUANTILES.items()
+            )
+            / len(rows)
+            / len(QUANTILES),
             "skill": skill_by_hand(math.fsum(a for a, _ in matched) / len(matched), mae_last)
             if mae_last
             else None,
             **{
                 f"coverage_{share}": sum(
                     row[f"lower_{share}"] <= actual <= row[f"upper_{share}"]
+                    for row, actual, _ in rows
+                )
+                / len(rows)
+                for share in (80, 95)
+            },
+            **{
+                f"interval_score_{share}": math.fsum(
+                    winkler(row[f"lower_{share}"], row[f"upper_{share}"], actual, share)
                     for row, actual, _ in rows
                 )
                 / len(rows)
@@ -328,7 +403,12 @@ def test_bounds_that_always_hold(first: list[Any], second: list[Any], drawn: lis
     assert (scores["coverage_80"].is_between(0, scores["coverage_95"])).all()
     assert (scores["coverage_95"] <= 1).all()
     assert (scores["skill"].drop_nulls() <= 1).all()
-    assert scores.select(pl.col(pl.Float64).is_nan().any()).row(0) == (False,) * 7
+    assert scores["n_persistence"].is_between(0, scores["n"]).all()
+    # The intervals are two and four wide.
+    assert (scores["interval_score_80"] >= 2 - slack).all()
+    assert (scores["interval_score_95"] >= 4 - slack).all()
+    assert (scores["pinball"] >= scores["mae"] / 10).all()
+    assert not any(scores.select(pl.col(pl.Float64).is_nan().any()).row(0))
     assert_frame_equal(scores, scores.sort(KEY))
 
 
@@ -372,6 +452,20 @@ def test_persistence_as_forecast_has_no_skill_and_a_perfect_one_has_all(
     assert perfect["skill"] == (1.0 if perfect["mae_persistence"] > 0 else None)
 
 
+@given(VALUE, VALUE, VALUE, st.sampled_from([0.5, 0.8, 0.95]))
+def test_an_interval_score_is_the_pinball_losses_of_its_ends(
+    one: float, other: float, actual: float, coverage: float
+) -> None:
+    lower, upper = min(one, other), max(one, other)
+    (score,) = interval_score(np.array([lower]), np.array([upper]), np.array([actual]), coverage)
+    assert score >= upper - lower
+    if lower <= actual <= upper:
+        assert score == upper - lower
+    alpha = 1 - coverage
+    ends = pinball(lower, actual, alpha / 2) + pinball(upper, actual, 1 - alpha / 2)
+    assert score * alpha / 2 == pytest.approx(ends, rel=1e-9, abs=1e-9)
+
+
 # Pooling
 
 
@@ -389,9 +483,16 @@ def test_pooled_scores_are_those_of_all_forecasts_together() -> None:
         "parameter": "pm25",
         "n": 4,
         "mae": 11 / 4,
+        "rmse": pytest.approx(math.sqrt(39 / 4)),
+        "bias": 7 / 4,
         "mae_persistence": 3.0,
         "skill": pytest.approx(1 - 11 / 12),
         "coverage_80": 1 / 4,
+        "coverage_95": 2 / 4,
+        "interval_score_80": pytest.approx(2 + 10 * (1 + 2 + 4) / 4),
+        "interval_score_95": pytest.approx(4 + 40 * (1 + 3) / 4),
+        "pinball": pytest.approx((11 / 8 + 19.5 / 10 + 44 / 40) / 5),
+        "n_persistence": 4,
     }
 
 
@@ -409,6 +510,64 @@ def test_pooled_skill_leaves_out_what_persistence_cannot_tell() -> None:
 def test_pooled_skill_over_a_perfect_persistence_is_not_defined() -> None:
     scores = forecast_scores(issued([2.0]), hourly([1.0, 1.0], MIDNIGHT - HOUR))
     assert only(pooled_scores(scores, "date"))["skill"] is None
+
+
+def test_rows_of_an_earlier_version_are_pooled_as_far_as_they_say() -> None:
+    """They have neither interval scores nor the number of hours with persistence."""
+    readings = hourly([10.0, 12.0, 14.0, 20.0, 9.0], MIDNIGHT - HOUR)
+    new = forecast_scores(issued([13.0, 12.0]), readings)
+    added = ["interval_score_80", "interval_score_95", "pinball", "n_persistence"]
+    old = new.with_columns(pl.lit(None, FORECAST_SCORES.schema[name]).alias(name) for name in added)
+    before = old.with_columns(date=pl.col("date") - pl.duration(days=1))
+    both = only(pooled_scores(pl.concat([before, new]), "parameter"))
+    expected = only(new)
+    for name in ("mae", "skill", "coverage_80", "interval_score_80", "pinball"):
+        assert both[name] == pytest.approx(expected[name])
+    assert (both["n"], both["n_persistence"]) == (4, 4)
+    alone = only(pooled_scores(before, "parameter"))
+    assert [alone[name] for name in added] == [None, None, None, 2]
+
+
+@settings(max_examples=examples(40))
+@given(READINGS, READINGS, FORECASTS, st.randoms(use_true_random=False))
+def test_pooled_scores_are_those_of_forecasts_scored_together(
+    first: list[Any], second: list[Any], drawn: list[Any], random: Any
+) -> None:
+    """Of models and days, whatever the order of the rows, to the last bit."""
+    forecasts, readings = frames(first, second, drawn)
+    models = [random.choice(["persistence", "prophet_curve"]) for _ in range(len(forecasts))]
+    forecasts = forecasts.with_columns(model=pl.Series(models, dtype=pl.Categorical()))
+    by_model = forecast_scores(forecasts, readings, FORECAST_SCORES_BY_MODEL)
+    # Of a row whose persistence made no error, that of the other hours is not known.
+    uncertain = by_model.filter(
+        (pl.col("n_persistence") < pl.col("n"))
+        & pl.col("skill").is_null()
+        & pl.col("mae_persistence").is_not_null()
+    )
+    pooled = pooled_scores(by_model, *FORECAST_SCORES.key)
+    together = forecast_scores(forecasts, readings)
+    left_out = ["skill"] if len(uncertain) else []
+    assert_frame_equal(
+        pooled.select(together.columns).drop(left_out), together.drop(left_out), abs_tol=1e-9
+    )
+    shuffled = by_model[random.sample(range(len(by_model)), len(by_model))]
+    assert_frame_equal(pooled_scores(shuffled, *FORECAST_SCORES.key), pooled, check_exact=True)
+
+
+def test_the_report_has_a_row_a_month_and_model() -> None:
+    readings = hourly([1.0] * 24 * 35)
+    days = [MIDNIGHT + n * DAY for n in (0, 1, 31)]
+    forecasts = pl.concat(
+        [issued([3.0, 5.0], days[0]), issued([9.0], days[1]), issued([2.0], days[2])]
+    )
+    report = forecast_report(forecast_scores(forecasts, readings, FORECAST_SCORES_BY_MODEL))
+    assert report.schema == FORECAST_REPORT.schema
+    assert report.select("month", "model", "mode", "n", "mae").rows() == [
+        (date(2024, 3, 1), "persistence", "hindcast", 3, pytest.approx(14 / 3)),
+        (date(2024, 4, 1), "persistence", "hindcast", 1, 1.0),
+    ]
+    empty = FORECAST_SCORES_BY_MODEL.schema.to_frame()
+    assert_frame_equal(forecast_report(empty), FORECAST_REPORT.schema.to_frame())
 
 
 def test_pooled_days_are_in_order() -> None:
