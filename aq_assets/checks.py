@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
+from aq_assets.forecast_drift import build_drift_check
 from aq_assets.freshness import allowed_silence, newest_hour
 from aq_assets.hourly_readings import ANSWERS_SET_ASIDE
 from aq_assets.metadata import percent, table_metadata
@@ -40,6 +41,7 @@ def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
         _answer_check(config),
         _recency_check(config),
         _valid_days_check(config),
+        build_drift_check(config),
         *(_rule_checks(config, table) for table in tables),
     ]
 

@@ -202,7 +202,7 @@ def _result(job: str, executed: dg.ExecuteInProcessResult, ignored_check: str | 
     for check in executed.get_asset_check_evaluations():
         if not check.passed and check.check_name != ignored_check:
             where = "/".join(check.asset_key.path)
-            detail = check_detail(check)
+            detail = check.description or check_detail(check)
             result.warnings.append(f"{where}: check {check.check_name} failed. {detail}".strip())
     described = result.metadata.get("stations", {})
     if executed.success and described.get("not_described"):
