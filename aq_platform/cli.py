@@ -148,7 +148,9 @@ def backfill(
     *,
     start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD (UTC)")],
     end: Annotated[str, typer.Option(help="Last day, included")],
-    forecasts: Annotated[bool, typer.Option("--forecasts", help="Hindcasts too")] = False,
+    forecasts: Annotated[
+        bool, typer.Option("--forecasts", help="Hindcasts and their scores too")
+    ] = False,
 ) -> None:
     """Load stations, raw pulls, hourly readings and daily averages of a range of days."""
     with readable_errors():
@@ -172,7 +174,7 @@ def backfill(
 
 @app.command()
 def refresh(networks: Networks = None) -> None:
-    """Do one hourly refresh now: newest readings, daily averages, forecasts."""
+    """Do one hourly refresh now: newest readings, daily averages, forecasts and their scores."""
     with readable_errors():
         from aq_platform.arguments import choose_networks
         from aq_platform.execution import carry_out, open_runner

@@ -71,7 +71,7 @@ class Runner:
             config: The network's entry in networks.yaml.
             first: First UTC day.
             last: Last UTC day, included.
-            forecasts: Whether models and hindcasts of the same days are made too.
+            forecasts: Whether models and hindcasts of the same days are made too, and scored.
 
         Returns:
             The runs, each begun as its result is asked for. They stop at the first that fails,
@@ -90,17 +90,25 @@ class Runner:
                 if not result.success:
                     return
         if forecasts:
-            result = self._days(config, "models", first, last)
-            yield result
-            if result.success:
-                end = min(midnight(last) + DAY, self._hour() + HOUR)
-                yield self._hours(config, midnight(first), end - HOUR)
+            yield from self._hindcasts(config, first, last)
+
+    def _hindcasts(self, config: NetworkConfig, first: date, last: date) -> Iterator[RunResult]:
+        result = self._days(config, "models", first, last)
+        yield result
+        if not result.success:
+            return
+        end = min(midnight(last) + DAY, self._hour() + HOUR)
+        result = self._hours(config, midnight(first), end - HOUR)
+        yield result
+        if result.success:
+            yield self._days(config, "scores", first, last)
 
     def refresh(self, config: NetworkConfig) -> Iterator[RunResult]:
-        """What every hour brings: yesterday and today again, and the forecast of this hour."""
+        """What every hour brings: yesterday and today again, the forecast of this hour, scores."""
         hour = self._hour()
         today = hour.date()
-        result = self._days(config, "refresh", max(today - DAY, config.start_date), today)
+        yesterday = max(today - DAY, config.start_date)
+        result = self._days(config, "refresh", yesterday, today)
         yield result
         if not result.success:
             return
@@ -110,7 +118,10 @@ class Runner:
             yield result
             if not result.success:
                 return
-        yield self._hours(config, hour, hour)
+        result = self._hours(config, hour, hour)
+        yield result
+        if result.success:
+            yield self._days(config, "scores", yesterday, today)
 
     def again(self, config: NetworkConfig, asset: str, span: tuple[str, str] | None) -> RunResult:
         """Make one asset of a network again.

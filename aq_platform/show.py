@@ -27,6 +27,7 @@ _STEPS = {
     "daily": "average",
     "models": "fit forecast models",
     "forecast": "forecast",
+    "scores": "score forecasts",
 }
 
 
@@ -107,6 +108,8 @@ def _counts(result: RunResult) -> Iterator[str]:
         yield f"{seen['forecast_models'].get('series', 0)} series"
     if "forecasts" in seen:
         yield f"{_rows(seen['forecasts']):,} forecasts"
+    if "forecast_scores" in seen:
+        yield f"{seen['forecast_scores'].get('scored', 0):,} scored"
 
 
 def _rows(metadata: Mapping[str, Any]) -> int:
