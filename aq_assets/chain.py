@@ -19,6 +19,7 @@ from aq_assets.gaps import build_gaps
 from aq_assets.hourly_indices import build_hourly_indices
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
+from aq_assets.network_models import build_network_models
 from aq_assets.raw_pulls import build_raw_pulls
 from aq_assets.revisions import build_revisions
 from aq_assets.station_history import build_station_history
@@ -50,6 +51,7 @@ def build_chain(
         build_hourly_readings(config),
         build_daily_averages(config, daily_condition),
         build_daily_averages_by_rule(config),
+        build_network_models(config),
         build_forecast_models(config),
         build_forecasts(config),
         build_forecast_scores(config),

@@ -7,10 +7,12 @@ import polars as pl
 
 from aq_assets.describe import FILES, described, title
 from aq_assets.metadata import rounded
+from aq_assets.network_models import FITTED_WITHIN
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stream import Tally, chunked
 from aq_resources.io_managers import FrameStream
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles
 from aq_science.forecasting.known import forecast_readings
 from aq_science.forecasting.schema import TRAINING_DAYS
@@ -41,7 +43,7 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
             config,
             "forecast_models",
             io_manager=FILES,
-            kinds={"parquet", "prophet"},
+            kinds={"parquet", "prophet", "lightgbm"},
             table=FORECAST_MODELS,
         ),
         partitions_def=daily_partitions(config),
@@ -53,22 +55,46 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
                 # of one day of readings would ask for eight weeks of models.
                 partition_mapping=windows_around(1, -1),
                 input_manager_key=FILES,
-            )
+            ),
+            "network_models": dg.AssetIn(
+                [config.name, "network_models"],
+                partition_mapping=windows_around(0, 0),
+                input_manager_key=FILES,
+            ),
         },
         description=(
             f"Forecast models of {title(config)}, fitted on the {TRAINING_DAYS} days before the "
             "day, with hold-out scores against persistence. Parameters as data, no pickle."
         ),
     )
-    def models(context: dg.AssetExecutionContext, hourly_readings: DayFiles) -> FrameStream:
+    def models(
+        context: dg.AssetExecutionContext,
+        hourly_readings: DayFiles,
+        network_models: DayFiles,
+        services: dg.ResourceParam[Services],
+    ) -> FrameStream:
+        own = services.files.day_files(config.name, "forecast_models")
+
         def fit(day: Window) -> pl.DataFrame:
             past = Window(day.start - TRAINING_DAYS * DAY, day.start)
             readings = forecast_readings(hourly_readings.scan(past))
-            return fit_models(readings, day.start.date(), forecast_series(readings))
+            return fit_models(
+                readings,
+                day.start.date(),
+                forecast_series(readings),
+                fitted_until(network_models, day),
+                own.scan_days(own.current(Window(day.start - DAY, day.start))).collect(),
+            )
 
         return chunked(context, DAY, fit, ModelTally())
 
     return models
+
+
+def fitted_until(network_models: DayFiles, days: Window) -> pl.DataFrame:
+    """The network models that the models of some days may point at."""
+    files = network_models.current(Window(days.start - FITTED_WITHIN * DAY, days.end))
+    return network_models.scan_days(files).collect()
 
 
 class ModelTally(Tally):

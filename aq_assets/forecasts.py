@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, TABLES, described, title
+from aq_assets.forecast_models import fitted_until
 from aq_assets.panels import SHOWN, axis_label, short, station_names
 from aq_assets.partitions import ONE_RUN, hourly_partitions, windows_around
 from aq_assets.plots import Line, Panel, plot
@@ -54,7 +55,7 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
             config,
             "forecasts",
             io_manager=TABLES,
-            kinds={"duckdb", "prophet"},
+            kinds={"duckdb", "prophet", "lightgbm"},
             table=FORECASTS,
         ),
         partitions_def=hourly_partitions(config),
@@ -63,7 +64,7 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
             name: dg.AssetIn(
                 [config.name, name], partition_mapping=windows_around(0, 0), input_manager_key=FILES
             )
-            for name in ("hourly_readings", "forecast_models", "raw_pulls")
+            for name in ("hourly_readings", "forecast_models", "network_models", "raw_pulls")
         },
         description=(
             f"Forecasts of {title(config)} for the issue hour and the next, from readings whose "
@@ -74,6 +75,7 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         hourly_readings: DayFiles,
         forecast_models: DayFiles,
+        network_models: DayFiles,
         raw_pulls: RawPullStore,
         services: dg.ResourceParam[Services],
     ) -> FrameStream:
@@ -88,12 +90,13 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
             past = Window(hours.start - MODEL_DAYS * DAY, hours.end)
             readings = forecast_readings(hourly_readings.scan(past))
             models = forecast_models.scan_days(forecast_models.current(past)).collect()
+            network = fitted_until(network_models, past)
             times = [hour.start for hour in hours.chunks(HOUR)]
             live = all(forecast_mode(time, issued_at) == "live" for time in times)
             # Hindcasts alone ask when a reading was received, which takes parsing the pulls.
             versions = VERSION_SCHEMA.to_frame() if live else reader.read(past)
             made = [
-                forecast_many(models, known, these, _series(models, known))
+                forecast_many(models, known, these, _series(models, known), network)
                 for these, known in known_readings(
                     config.name, readings, versions, times, issued_at, reference_c, near
                 )

@@ -47,8 +47,8 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             f"{name}_models",
-            selection(config, "forecast_models"),
-            description="Fit the forecast models of the run's days.",
+            selection(config, "network_models", "forecast_models"),
+            description="Fit the forecast models of the run's days, those of the network first.",
         ),
         dg.define_asset_job(
             f"{name}_forecast",

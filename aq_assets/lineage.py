@@ -9,7 +9,7 @@ import dagster as dg
 _VALID = ("hourly_readings.value", "hourly_readings.flag")
 _DAY = ("hourly_readings.hour", "stations.timezone")
 _BODY = ("raw_pulls.body",)
-_FORECAST = (*_VALID, "forecast_models.candidates")
+_FORECAST = (*_VALID, "forecast_models.candidates", "network_models.learned")
 _ERROR = ("forecasts.value", *_VALID)
 _INTERVAL_80 = ("forecasts.lower_80", "forecasts.upper_80", *_VALID)
 _INTERVAL_95 = ("forecasts.lower_95", "forecasts.upper_95", *_VALID)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from aq_resources.failures import SettingsError
 from aq_science.forecasting.backtest import (
     BACKTEST_SCHEMA,
     Block,
+    Forecasts,
     backtest,
     backtest_scores,
     blocks,
@@ -27,7 +29,7 @@ from aq_science.forecasting.backtest import (
     usable_models,
 )
 from aq_science.forecasting.network_models import fit_network_models
-from aq_science.forecasting.table import FORECAST_PARAMETERS
+from aq_science.forecasting.table import FORECAST_PARAMETERS, forecast_series
 from aq_science.tables.types import INSTANT
 
 _NEEDED = ("station_id", "parameter", "hour", "value")
@@ -58,15 +60,17 @@ def run_backtest(
         work = list(blocks(first, last, since, refit_days))
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    days = network_days(table, first.date(), [block.model_day for block in work])
+    series = forecast_series(table)
+    chains = [Chain(part, deque(work)) for part in series.partition_by("parameter")]
+    days = network_days(series, first.date(), [block.model_day for block in work])
     network, parts = [], []
     with Progress(console=console, transient=True) as progress:
         fitting = progress.add_task("fit the network", total=len(days))
-        forecasting = progress.add_task("forecast", total=len(work))
+        forecasting = progress.add_task("forecast", total=len(chains) * len(work))
         for day in days:
             network.append(fit_network_models(table, day, day, workers=os.cpu_count() or 1))
             progress.advance(fitting)
-        for part in _each(table, work, pl.concat(network)):
+        for part in _each(table, chains, pl.concat(network)):
             parts.append(part)
             progress.advance(forecasting)
     rows = pl.concat([BACKTEST_SCHEMA.to_frame(), *parts])
@@ -77,25 +81,40 @@ def run_backtest(
     return backtest_scores(rows, "parameter", "horizon")
 
 
+@dataclass
+class Chain:
+    """The blocks of some series, one after another: each begins with the models of the last."""
+
+    series: pl.DataFrame
+    waiting: deque[Block]
+    models: pl.DataFrame | None = None
+
+
 def _each(
-    table: pl.DataFrame, work: list[Block], network: pl.DataFrame
+    table: pl.DataFrame, chains: Sequence[Chain], network: pl.DataFrame
 ) -> Iterator[pl.DataFrame]:
-    """The forecasts of each block, in their order, made by as many processes as there are cores."""
-    processes = min(os.cpu_count() or 1, len(work))
-    tasks = ((seen_by(table, block), block, usable_models(network, block)) for block in work)
-    if processes == 1:
-        yield from (backtest(*task) for task in tasks)
-        return
+    """The forecasts of every block of every chain, the chains in processes beside each other."""
     # Forked processes would inherit polars' threads.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        waiting: deque[Future[pl.DataFrame]] = deque()
-        # A few at a time: the readings of all blocks at once are many times the file.
-        for task in tasks:
-            waiting.append(pool.submit(backtest, *task))
-            if len(waiting) > 2 * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    with ProcessPoolExecutor(len(chains), multiprocessing.get_context("spawn")) as pool:
+        at_work: dict[Future[Forecasts], Chain] = {}
+
+        def begin(chain: Chain) -> None:
+            if chain.waiting:
+                block = chain.waiting.popleft()
+                models = usable_models(network, block)
+                readings = seen_by(table, block)
+                task = pool.submit(backtest, readings, block, chain.series, models, chain.models)
+                at_work[task] = chain
+
+        for chain in chains:
+            begin(chain)
+        while at_work:
+            for task in wait(at_work, return_when=FIRST_COMPLETED).done:
+                chain = at_work.pop(task)
+                made = task.result()
+                chain.models = made.models
+                begin(chain)
+                yield made.rows
 
 
 def read_readings(path: Path) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from aq_resources.stores.raw_pulls import RawPullStore
 from aq_resources.warehouse.verification import DamagedFile
 from aq_science.tables.registry import WAREHOUSE_TABLES
 
-FILE_ASSETS = ("hourly_readings", "forecast_models")
+FILE_ASSETS = ("hourly_readings", "network_models", "forecast_models")
 _EVENTS_AT_ONCE = 500
 _NAMED = 5
 

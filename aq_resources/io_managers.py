@@ -159,7 +159,7 @@ class ObjectStoreIOManager(dg.IOManager):
                 files.require_schema(frame)
                 numbers = stream.details(frame)
                 for day, part in by_day(window, frame):
-                    stations = part["station_id"].unique().cast(pl.String).to_list()
+                    stations = stations_of(part, attributions)
                     data = files.write(day, part, file_metadata(network, stations, attributions))
                     key = day.isoformat()
                     metadata: Metadata = {
@@ -197,6 +197,13 @@ class ObjectStoreIOManager(dg.IOManager):
             "size_bytes": sum(size for _, size in sizes.values()),
         }
         _attach(context, details, _with_totals(stream.summary(), totals))
+
+
+def stations_of(frame: pl.DataFrame, known: Mapping[str, str]) -> list[str]:
+    """The stations that rows are of; rows of a whole network are of all known ones."""
+    if "station_id" not in frame.columns:
+        return sorted(known)
+    return frame["station_id"].unique().cast(pl.String).to_list()
 
 
 class DuckDBIOManager(dg.IOManager):

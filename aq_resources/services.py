@@ -26,6 +26,7 @@ from aq_resources.warehouse.warehouse import Warehouse
 from aq_science.tables.core import Table
 from aq_science.tables.forecast_models import FORECAST_MODELS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.tables.network_models import NETWORK_MODELS
 from aq_science.tables.registry import SOME_HAVE, WAREHOUSE_TABLES
 from aq_science.tables.station_places import STATION_PLACES
 
@@ -100,6 +101,7 @@ class Services:
             self.warehouse,
             {
                 "hourly_readings": HOURLY_READINGS.schema,
+                "network_models": NETWORK_MODELS.schema,
                 "forecast_models": FORECAST_MODELS.schema,
             },
             lambda network: station_attributions(self.warehouse, network),

@@ -15,12 +15,14 @@ import polars as pl
 from aq_resources.warehouse.ddl import sql_type
 from aq_science.tables.core import Table
 from aq_science.tables.forecast_models import FORECAST_MODELS
+from aq_science.tables.network_models import NETWORK_MODELS
 from aq_science.tables.registry import REFERENCE_VIEWS, WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 
 DOCUMENTED = {
     **WAREHOUSE_TABLES,
     **WAREHOUSE_VIEWS,
     **REFERENCE_VIEWS,
+    NETWORK_MODELS.name: NETWORK_MODELS,
     FORECAST_MODELS.name: FORECAST_MODELS,
 }
 

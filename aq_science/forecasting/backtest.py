@@ -17,7 +17,6 @@ from aq_science.forecasting.network_models import SCORED_DAYS, refit_days
 from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.schema import FORECAST_SCHEMA, TRAINING_DAYS, WINDOW_HOURS
 from aq_science.forecasting.select import fit_models
-from aq_science.forecasting.table import FORECAST_PARAMETERS, forecast_series
 from aq_science.windows import DAY, HOUR
 
 BACKTEST_SCHEMA = pl.Schema({**FORECAST_SCHEMA, "actual": pl.Float64()})
@@ -69,18 +68,18 @@ def seen_by(readings: pl.DataFrame, block: Block) -> pl.DataFrame:
     return readings.filter(pl.col("hour").is_between(first, block.issue_times[-1] + 2 * HOUR))
 
 
-def network_days(readings: pl.DataFrame, first_day: date, days: Sequence[date]) -> list[date]:
+def network_days(series: pl.DataFrame, first_day: date, days: Sequence[date]) -> list[date]:
     """The days before which network models are fitted: one to judge by, and those that serve.
 
     Args:
-        readings: All there are, as for `backtest`.
+        series: The (station_id, parameter) pairs to forecast.
         first_day: UTC day of the first reading.
         days: Of the blocks, ascending, not empty.
 
     Returns:
         Days ascending. There are fewer of them the more there is to learn from, see `refit_days`.
     """
-    stations = forecast_series(readings).get_column("station_id").n_unique()
+    stations = series.get_column("station_id").n_unique()
     out = [days[0] - timedelta(days=SCORED_DAYS), days[0]]
     for day in days[1:]:
         if day - out[-1] >= timedelta(days=refit_days(stations, (day - first_day).days)):
@@ -96,31 +95,45 @@ def usable_models(network: pl.DataFrame, block: Block) -> pl.DataFrame:
     return network.filter(pl.col("trained_to").is_in([age for age in ages if age is not None]))
 
 
+class Forecasts(NamedTuple):
+    """Forecasts of a block, and the models that made them."""
+
+    rows: pl.DataFrame
+    models: pl.DataFrame
+
+
 def backtest(
-    readings: pl.DataFrame, block: Block, network: pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """Forecast every series at every issue time of a block.
+    readings: pl.DataFrame,
+    block: Block,
+    series: pl.DataFrame,
+    network: pl.DataFrame | None = None,
+    previous: pl.DataFrame | None = None,
+) -> Forecasts:
+    """Forecast series at every issue time of a block.
 
     Args:
         readings: `station_id, parameter, hour` (UTC start of the hour), `value, flag` in canonical
-            units, of the block (`seen_by`); PM2.5 and CO are forecast, from the others as well.
+            units, of the block (`seen_by`) and of every parameter that may help.
         block: The issue times, and the day of the models.
+        series: The (station_id, parameter) pairs to forecast.
         network: `NETWORK_MODELS`, of which those fitted before the block's day are used.
+        previous: The models of the block before.
 
     Returns:
-        `BACKTEST_SCHEMA`, sorted by series, issue time and horizon; `actual` is null where no valid
-        reading came, `persistence` is the last valid reading, null where it is too old.
+        `BACKTEST_SCHEMA`, sorted by series, issue time and horizon, with the models; `actual` is
+        null where no valid reading came, `persistence` is the last valid reading, null where it is
+        too old.
     """
-    series = forecast_series(readings)
-    models = fit_models(readings, block.model_day, series, network)
+    models = fit_models(readings, block.model_day, series, network, previous)
     made = forecast_many(models, readings, block.issue_times, series, network)
     actual = readings.filter(pl.col("flag").cast(pl.String) == "valid", pl.col("value").is_finite())
-    return made.join(
+    rows = made.join(
         actual.select(pl.col("station_id", "parameter").cast(pl.String), "hour", actual="value"),
         on=_KEY,
         how="left",
         maintain_order="left",
     )
+    return Forecasts(rows, models)
 
 
 def backtest_scores(rows: pl.DataFrame, *by: str) -> pl.DataFrame:

@@ -47,6 +47,12 @@ class History:
         return self.grids[self.parameter]
 
     @cached_property
+    def stations(self) -> list[str]:
+        """Ids of the series' stations."""
+        by_column = {column: name for name, column in self.grid.stations.items()}
+        return [by_column[int(column)] for column in self.columns]
+
+    @cached_property
     def values(self) -> Floats:
         """Hours x series."""
         return self.grid.values[:, self.columns]

@@ -22,6 +22,10 @@ has differences of zero, and zero width would promise what no sensor can keep.""
 DEFAULT_MIN_HALF_WIDTH = 0.01
 """The same for a parameter that is not in `PARAMETERS`, in its own unit."""
 
+SIZED_SHARE = 0.1
+"""Of the least width, where a method says how far the next hours are likely to move: it knows a
+quiet night from a flat series. With all of it, 87 % of AirQino's CO lay within 80 %."""
+
 MIN_HALF_WIDTH_95_FACTOR = 1.5
 """95 % over 80 % half width of a normal distribution: 1.96 / 1.28."""
 
@@ -134,7 +138,11 @@ def possible(parameter: str, values: Floats) -> Floats:
 
 
 def bounds(
-    parameter: str, value: Floats, unit: Floats, quantiles: dict[str, Floats]
+    parameter: str,
+    value: Floats,
+    unit: Floats,
+    quantiles: dict[str, Floats],
+    least: Floats | float | None = None,
 ) -> dict[str, Floats]:
     """Intervals around forecasts: not narrower than the least, ordered, possible.
 
@@ -143,11 +151,12 @@ def bounds(
         value: Forecasts, as `possible` gives them.
         unit: For each forecast what its quantiles are multiples of, in the parameter's unit.
         quantiles: For each of `QUANTILES` a number a forecast.
+        least: Half width of the narrowest 80 % interval; that of the parameter without.
 
     Returns:
         lower_95, lower_80, upper_80 and upper_95, in the parameter's unit.
     """
-    least = min_half_width(parameter)
+    least = min_half_width(parameter) if least is None else least
     out: dict[str, Floats] = {}
     for name in QUANTILES:
         side = name.removeprefix("q_")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from aq_science.forecasting.table import FORECAST_PARAMETERS, forecast_mode
+from aq_science.forecasting.table import forecast_mode
 from aq_science.readings import hourly_readings
 from aq_science.versions import fold_versions
 
@@ -14,13 +14,12 @@ _READ = ("station_id", "parameter", "hour", "value", "flag")
 
 def forecast_readings(readings: pl.LazyFrame) -> pl.DataFrame:
     """The readings and columns of `hourly_readings` that forecasts are made from."""
-    return (
-        readings.filter(
-            pl.col("parameter").is_in(FORECAST_PARAMETERS) & pl.col("value").is_not_null()
-        )
-        .select(_READ)
-        .collect()
-    )
+    return readings.filter(pl.col("value").is_not_null()).select(_READ).collect()
+
+
+def network_readings(readings: pl.LazyFrame) -> pl.DataFrame:
+    """The same, but only what a network is fitted on: valid readings."""
+    return forecast_readings(readings.filter(pl.col("flag") == "valid"))
 
 
 def known_readings(

@@ -228,9 +228,7 @@ def _others(values: Floats, place: Ints, column: Ints) -> Iterator[Floats]:
         yield now - mean(back)
 
 
-def _neighbours(
-    history: History, layout: Layout, place: Ints, code: Floats
-) -> Iterator[Floats]:
+def _neighbours(history: History, layout: Layout, place: Ints, code: Floats) -> Iterator[Floats]:
     """The reading of each neighbour against the own one, and its last two steps."""
     values = history.grid.values
     columns = np.array(

@@ -29,15 +29,27 @@ from aq_science.tables.network_models import NETWORK_MODELS
 SCORED_DAYS = 7
 """The hold-out week of the series: the older model must not have seen it."""
 
+REFIT_DAYS = 7
+"""A model serves a week: measured on AirQino's year, one of four weeks is 1 to 2 % worse."""
+
 WANTED_EXAMPLES = 300_000
 """Hours of stations that are enough: years of a few stations, weeks of a thousand."""
 
 MAX_TRAINING_DAYS = 3 * 366
 
 DAYS_AN_EXAMPLE = 7 / 20_000
-"""Of refits in a row: twenty thousand examples, a year of two or three stations, take 3 s a week."""
+"""Of refits in a row: a week for twenty thousand examples, a year of two or three stations."""
 
 MAX_REASON = 300
+
+
+def served_and_scored(day: date) -> tuple[date, date]:
+    """The Mondays before which the models are fitted that serve on a day, and score it.
+
+    The same whichever day is asked first, so that a range gives the same models however it is cut.
+    """
+    monday = day - timedelta(days=day.weekday())
+    return monday, monday - timedelta(days=SCORED_DAYS)
 
 
 def training_days(stations: int) -> int:
@@ -100,9 +112,7 @@ def _fitted(method: NetworkMethod, history: History, lag: int) -> Fitted:
         return Failed(f"{type(error).__name__}: {error}"[:MAX_REASON])
 
 
-def _row(
-    method: NetworkMethod, history: History, lag: int, fitted: Fitted
-) -> dict[str, object]:
+def _row(method: NetworkMethod, history: History, lag: int, fitted: Fitted) -> dict[str, object]:
     reason = None
     if fitted is None:
         reason = f"short: too few pairs of valid readings {lag} h apart"

@@ -35,7 +35,13 @@ from aq_science.forecasting.grid import (
     series_keys,
     usable,
 )
-from aq_science.forecasting.intervals import bounds, interval_unit, possible
+from aq_science.forecasting.intervals import (
+    SIZED_SHARE,
+    bounds,
+    interval_unit,
+    min_half_width,
+    possible,
+)
 from aq_science.forecasting.methods.protocol import Learned, Prediction
 from aq_science.forecasting.network_models import Key, NetworkModels
 from aq_science.forecasting.schema import (
@@ -401,14 +407,14 @@ def _predicted(key: Key, rows: pl.DataFrame, serving: _Serving) -> Prediction:
         if method.name == key.method:
             return Prediction(method.predict(learned, of, state), unsized)
     made = Prediction(np.full(rows.height, np.nan), unsized)
-    for method in methods.NETWORK:
-        if method.name == key.method:
+    for of_network in methods.NETWORK:
+        if of_network.name == key.method:
             days = np.array([date.fromisoformat(text) for text in learned])[of]
             for day in np.unique(days):
                 model = serving.network.learned(key, day)
                 if model is not None:
                     of_day = np.flatnonzero(days == day)
-                    part = method.predict(model, state.take(of_day))
+                    part = of_network.predict(model, state.take(of_day))
                     made.value[of_day], made.size[of_day] = part.value, part.size
     return made
 
@@ -454,7 +460,9 @@ def _bounded(parameter: str, rows: pl.DataFrame) -> pl.DataFrame:
     quantiles = {name: rows.get_column(name).to_numpy() for name in QUANTILES}
     size = rows.get_column("size").cast(pl.Float64).fill_null(np.nan).to_numpy()
     level = interval_unit(parameter, value, rows.get_column("scale").to_numpy())
-    ends = bounds(parameter, value, np.where(np.isnan(size), level, size), quantiles)
+    sized = ~np.isnan(size)
+    least = min_half_width(parameter) * np.where(sized, SIZED_SHARE, 1.0)
+    ends = bounds(parameter, value, np.where(sized, size, level), quantiles, least)
     return rows.with_columns(
         pl.Series(name, values, nan_to_null=True)
         for name, values in {"value": value, **ends}.items()

@@ -49,6 +49,10 @@ MIN_PAIRS = 24
 FLAT_QUANTILES = (0.05, 0.95)
 """A series whose middle 90 % is one value is flat (a stuck or clipped sensor): no curve for it."""
 
+HYSTERESIS = 0.05
+"""Of the mean error of persistence: by less than this a method is not better than the one that
+served, since a week's errors differ by as much by chance."""
+
 MAX_REASON = 300
 
 Row: TypeAlias = dict[str, Any]
@@ -59,6 +63,7 @@ def fit_models(
     day: date,
     series: pl.DataFrame,
     network: pl.DataFrame | None = None,
+    previous: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Fit every series on the `TRAINING_DAYS` before `day`, midnight UTC.
 
@@ -70,6 +75,8 @@ def fit_models(
         day: UTC day on which the models begin to serve.
         series: The (station_id, parameter) pairs that get a row, whatever their readings.
         network: `NETWORK_MODELS` that may serve; those fitted on readings before `day` count.
+        previous: `FORECAST_MODELS` of the day before: what served stays unless another method is
+            clearly better.
 
     Returns:
         `FORECAST_MODELS`, one row a pair, sorted by parameter and station.
@@ -79,11 +86,11 @@ def fit_models(
     keys = series_keys(series)
     tables = grids(usable(readings, first, end), keys, first, end)
     rows: list[Row] = []
-    of_network = NetworkModels(network)
+    context = _Context(NetworkModels(network), day, _incumbents(previous))
     for (parameter,), wanted in keys.group_by("parameter", maintain_order=True):
         name = str(parameter)
         stations = wanted.get_column("station_id").to_list()
-        fitted = _fit(History.of(name, tables, stations), _Network(of_network, day))
+        fitted = _fit(History.of(name, tables, stations), context)
         rows += [
             {"station_id": station, "parameter": name, "day": day, **row}
             for station, row in zip(stations, fitted, strict=True)
@@ -131,14 +138,30 @@ def plain_models(history: History, reasons: Sequence[str]) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class _Network:
-    """The models of the network, as they may be used on a day."""
+class _Context:
+    """What a day's models come from beside the readings."""
 
-    models: NetworkModels
+    network: NetworkModels
     day: date
+    incumbents: Mapping[tuple[str, str, int], str]
+    """By station, parameter and lag the method that served."""
 
 
-def _fit(history: History, network: _Network) -> list[Row]:
+def _incumbents(previous: pl.DataFrame | None) -> dict[tuple[str, str, int], str]:
+    if previous is None:
+        return {}
+    first = (
+        previous.select("station_id", "parameter", "candidates")
+        .explode("candidates")
+        .drop_nulls("candidates")
+        .unnest("candidates")
+        .unique(["station_id", "parameter", "lag"], keep="first", maintain_order=True)
+    )
+    rows = first.select("station_id", "parameter", "lag", "method").iter_rows()
+    return {(station, parameter, lag): method for station, parameter, lag, method in rows}
+
+
+def _fit(history: History, context: _Context) -> list[Row]:
     """For each series the columns of `FORECAST_MODELS` after the keys."""
     there = ~np.isnan(history.grid.values)
     rows: list[Row | None] = []
@@ -154,7 +177,7 @@ def _fit(history: History, network: _Network) -> list[Row]:
             else:
                 plain[j] = reason
     if long:
-        for j, outcome in zip(long, _compete(history.only(long), network), strict=True):
+        for j, outcome in zip(long, _compete(history.only(long), context), strict=True):
             if isinstance(outcome, str):
                 plain[j] = outcome
             else:
@@ -223,7 +246,7 @@ class _Seasonal:
         )
 
 
-def _compete(history: History, network: _Network) -> list[Row | str]:
+def _compete(history: History, context: _Context) -> list[Row | str]:
     """For each series its model row, or why it has none.
 
     Choices and scores come from fits on the hours before the hold-out; what is stored was learned
@@ -240,7 +263,7 @@ def _compete(history: History, network: _Network) -> list[Row | str]:
         if failure is None:
             sound.append(j)
     if sound:
-        rows = _ranked(history.only(sound), early.only(sound), final.only(sound), cut, network)
+        rows = _ranked(history.only(sound), early.only(sound), final.only(sound), cut, context)
         for j, row in zip(sound, rows, strict=True):
             outcomes[j] = row
     return outcomes
@@ -257,6 +280,11 @@ class _Entrant:
     ratio: float
     candidate: Row
     scores: Row
+
+    def rank(self, incumbent: str | None) -> float:
+        """By which candidates are put in order: what served has an advantage, if it is any good."""
+        kept = self.candidate["method"] == incumbent and self.ratio <= 1
+        return self.ratio - HYSTERESIS if kept else self.ratio
 
 
 @dataclass(frozen=True)
@@ -293,7 +321,7 @@ class _Errors:
 
 
 def _ranked(
-    history: History, early: _Seasonal, final: _Seasonal, cut: int, network: _Network
+    history: History, early: _Seasonal, final: _Seasonal, cut: int, context: _Context
 ) -> list[Row | str]:
     """Compete at every lag and put each series' candidates in order."""
     scales = _scales(history)
@@ -303,12 +331,14 @@ def _ranked(
     scores: list[Row] = [{} for _ in range(count)]
     failures: dict[int, str] = {}
     fallback = next(iter(early.values.values()))[cut:]
+    names = history.stations
     for lag in reversed(LAGS):
         entrants = _at_lag(history, early, final, cut, lag, scales, failures)
-        for j, entrant in _of_network(history, network, cut, lag, fallback):
+        for j, entrant in _of_network(history, context, cut, lag, fallback):
             entrants[j].append(entrant)
         for j, ranked in enumerate(entrants):
-            ranked.sort(key=lambda entrant: entrant.ratio)
+            serving = context.incumbents.get((names[j], history.parameter, lag))
+            ranked.sort(key=lambda entrant: entrant.rank(serving))
             # Read every third hour, it has no pairs one hour apart: the next longer lag serves.
             at_lag[j] = [entrant.candidate for entrant in ranked] or [
                 {**candidate, "lag": lag} for candidate in at_lag[j]
@@ -316,22 +346,8 @@ def _ranked(
             candidates[j] = at_lag[j] + candidates[j]
             if lag in HORIZONS and ranked:
                 scores[j] |= {f"{name}_h{lag}": v for name, v in ranked[0].scores.items()}
-    for seasonal in methods.SEASONAL:
-        if seasonal.plain:
-            made = _in_sample(history, seasonal, scales)
-        else:
-            held_out = early.values[seasonal.name][cut:]
-            made = _candidates(
-                history,
-                ANY_LAG,
-                seasonal,
-                final.fitted[seasonal.name],
-                history.values[cut:],
-                held_out,
-                scales,
-            )
-        for j, row in made:
-            candidates[j].append(row)
+    for j, row in _seasonal_candidates(history, early, final, cut, scales):
+        candidates[j].append(row)
     rows: list[Row | str] = []
     for j in range(count):
         if j in failures:
@@ -349,6 +365,25 @@ def _ranked(
                 }
             )
     return rows
+
+
+def _seasonal_candidates(
+    history: History, early: _Seasonal, final: _Seasonal, cut: int, scales: list[float]
+) -> Iterator[tuple[int, Row]]:
+    """What serves where the last reading is too old, in the order of falling back."""
+    for seasonal in methods.SEASONAL:
+        if seasonal.plain:
+            yield from _in_sample(history, seasonal, scales)
+        else:
+            yield from _candidates(
+                history,
+                ANY_LAG,
+                seasonal,
+                final.fitted[seasonal.name],
+                history.values[cut:],
+                early.values[seasonal.name][cut:],
+                scales,
+            )
 
 
 def _at_lag(
@@ -389,14 +424,14 @@ def _at_lag(
 
 
 def _of_network(
-    history: History, network: _Network, cut: int, lag: int, fallback: Floats
+    history: History, context: _Context, cut: int, lag: int, fallback: Floats
 ) -> Iterator[tuple[int, _Entrant]]:
     """The methods of the network at one lag, by what they had learned before the hold-out."""
     state, actual = history.examples(lag, {})
     held_out = slice(cut - lag, None)
     state, target = state.take(held_out), actual[held_out]
     for method in methods.NETWORK:
-        served = network.models.on(Key(method.name, history.parameter, lag), network.day)
+        served = context.network.on(Key(method.name, history.parameter, lag), context.day)
         if lag not in method.lags or served is None:
             continue
         predicted = method.predict(served.scored, state)

@@ -65,7 +65,7 @@ class GradientBoosting:
     """The last reading and a step learned from the whole network."""
 
     name = "gradient_boosting"
-    lags = HORIZONS
+    lags: tuple[int, ...] = HORIZONS
 
     def fit(self, history: History, lag: int) -> Fitted:
         """Learn from all hours of the meant series, in about a minute for 200,000 examples.
