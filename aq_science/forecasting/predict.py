@@ -61,7 +61,11 @@ _KEY = ["station_id", "parameter"]
 
 
 def forecast(
-    models: pl.DataFrame, readings: pl.DataFrame, issued_for: datetime, series: pl.DataFrame
+    models: pl.DataFrame,
+    readings: pl.DataFrame,
+    issued_for: datetime,
+    series: pl.DataFrame,
+    network: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Forecasts of one issue time; see `forecast_many`.
 
@@ -70,11 +74,12 @@ def forecast(
         readings: As for `fit_models`.
         issued_for: Aware, on the hour.
         series: The (station_id, parameter) pairs that get rows.
+        network: `NETWORK_MODELS` that the models point at.
 
     Returns:
         `FORECAST_SCHEMA`, two rows a series.
     """
-    return forecast_many(models, readings, [issued_for], series)
+    return forecast_many(models, readings, [issued_for], series, network)
 
 
 def forecast_many(

@@ -105,12 +105,15 @@ def test_every_asset_is_described(nodes: dict[str, dg.AssetSpec]) -> None:
         assert spec.tags["network"] == "airqino", name
 
 
+FILES = ("raw_pulls", "hourly_readings", "network_models", "forecast_models")
+
+
 @pytest.mark.parametrize("url", ["", "s3://bucket/prefix"], ids=["folder", "s3"])
 def test_the_kind_s3_is_for_what_s3_keeps(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("AQ_OBJECT_STORE", url)
     assets = build_defs(Services(Settings(), {"airqino": CONFIG})).resolve_all_asset_specs()
     kept = {spec.key.to_user_string() for spec in assets if "s3" in spec.kinds}
-    files = {f"airqino/{name}" for name in ("raw_pulls", "hourly_readings", "forecast_models")}
+    files = {f"airqino/{name}" for name in FILES}
     assert kept == ({*files, "upkeep/raw_pulls"} if url else set())
 
 
@@ -207,7 +210,7 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_refresh", CHAIN),
         ("airqino_pull", {"stations", "raw_pulls", "hourly_readings"}),
         ("airqino_daily", {"daily_averages"}),
-        ("airqino_models", {"forecast_models"}),
+        ("airqino_models", {"network_models", "forecast_models"}),
         ("airqino_forecast", {"forecasts"}),
         ("airqino_readings", {"raw_pulls", "hourly_readings"}),
         ("airqino_scores", set(SCORES)),

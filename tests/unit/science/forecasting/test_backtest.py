@@ -15,8 +15,11 @@ from aq_science.forecasting.backtest import (
     backtest,
     backtest_scores,
     blocks,
+    network_days,
     seen_by,
+    usable_models,
 )
+from aq_science.forecasting.table import forecast_series
 from tests.factories import DAY, HOUR, MIDNIGHT, hourly, utc
 
 FIRST = utc(2024, 1, 1)
@@ -53,11 +56,12 @@ def test_what_comes_later_changes_no_forecast() -> None:
     readings = hourly(values, start).select("station_id", "parameter", "hour", "value", "flag")
     issue = MIDNIGHT + 5 * HOUR
     block = Block(MIDNIGHT.date(), tuple(MIDNIGHT + n * HOUR for n in range(6)))
-    plain = backtest(seen_by(readings, block), block)
+    series = forecast_series(readings)
+    plain = backtest(seen_by(readings, block), block, series).rows
     changed = readings.with_columns(
         value=pl.when(pl.col("hour") >= issue).then(999.0).otherwise("value")
     )
-    made = backtest(seen_by(changed, block), block)
+    made = backtest(seen_by(changed, block), block, series).rows
     assert plain.schema == BACKTEST_SCHEMA
     assert len(plain) == 12
     assert made.drop("actual").equals(plain.drop("actual"))
@@ -66,6 +70,25 @@ def test_what_comes_later_changes_no_forecast() -> None:
     assert (last["issued_for"], last["hour"]) == (issue, issue + HOUR)
     assert last["persistence"] == values[12 * 24 + 4]
     assert last["actual"] == values[12 * 24 + 6]
+
+
+def test_the_network_is_fitted_for_the_first_block_and_to_judge_by() -> None:
+    series = pl.DataFrame({"station_id": ["a", "b"], "parameter": ["pm25", "pm25"]})
+    days = [date(2024, 3, 1) + timedelta(days=7 * n) for n in range(20)]
+    found = network_days(series, date(2024, 1, 1), days)
+    assert found[:3] == [date(2024, 2, 23), date(2024, 3, 1), date(2024, 3, 8)]
+    assert set(found[1:]) <= set(days)
+    many = pl.DataFrame({"station_id": [str(n) for n in range(500)], "parameter": "pm25"})
+    assert len(network_days(many, date(2020, 1, 1), days)) < len(found)
+
+
+def test_a_block_uses_the_newest_model_and_the_newest_it_can_be_judged_by() -> None:
+    trained = [date(2024, 2, 23), date(2024, 3, 1), date(2024, 3, 8), date(2024, 3, 22)]
+    network = pl.DataFrame({"trained_to": trained})
+    block = Block(date(2024, 3, 15), ())
+    assert usable_models(network, block)["trained_to"].to_list() == [date(2024, 3, 8)]
+    earlier = Block(date(2024, 3, 14), ())
+    assert usable_models(network, earlier)["trained_to"].to_list() == trained[1:3]
 
 
 def rows(*of: tuple[float | None, float, float | None]) -> pl.DataFrame:
