@@ -12,7 +12,11 @@ RUN --mount=type=cache,target=/var/cache/pip \
     /opt/venv/bin/pip install --cache-dir /var/cache/pip --require-hashes --requirement "$LOCK"
 
 FROM python:3.11-slim-bookworm
-RUN groupadd --gid 10001 aq \
+# LightGBM's wheel is linked against it.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 aq \
     && useradd --uid 10001 --gid aq --create-home aq \
     && install --directory --owner=aq --group=aq /opt/dagster /var/lib/aq
 COPY --from=build /opt/venv /opt/venv

@@ -35,6 +35,8 @@ $(VENV)/installed: requirements-dev.lock pyproject.toml
 		{ echo "No virtual environment could be made. On Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'import lightgbm' 2>/dev/null || \
+		echo "LightGBM does not load; other methods forecast. Debian: apt-get install libgomp1, macOS: brew install libomp"
 	@touch $@
 
 hooks: setup

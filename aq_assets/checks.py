@@ -22,6 +22,7 @@ from aq_resources.services import Services
 from aq_science.freshness import age_of_readings, is_recent
 from aq_science.tables.core import Table, broken_rows
 from aq_science.tables.daily_averages import COMPLETENESS
+from aq_science.tables.forecast_models import FORECAST_MODELS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.registry import OF_THE_CHAIN, WAREHOUSE_TABLES
 from aq_science.windows import HOUR, Window
@@ -34,7 +35,7 @@ _EXAMPLES = 20
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
-    tables = (HOURLY_READINGS, *OF_THE_CHAIN)
+    tables = (HOURLY_READINGS, FORECAST_MODELS, *OF_THE_CHAIN)
     return [
         _station_check(config),
         _raw_pull_checks(config),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -27,7 +27,7 @@ from aq_science.quality.suite import neighbours_of
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.stations import STATIONS
 from aq_science.versions import VERSION_SCHEMA
-from aq_science.windows import DAY, HOUR, Window
+from aq_science.windows import DAY, HOUR, Window, midnight
 
 # A model may serve this long if newer fits fail; readings this far back are all a forecast needs.
 MODEL_DAYS = 7
@@ -44,6 +44,7 @@ _SHOWN = (
     "unit",
     "model",
     "aqi_category",
+    "who_2021_probability",
 )
 
 
@@ -89,8 +90,9 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
             issued_at = services.now()
             past = Window(hours.start - MODEL_DAYS * DAY, hours.end)
             readings = forecast_readings(hourly_readings.scan(past))
-            models = forecast_models.scan_days(forecast_models.current(past)).collect()
-            network = fitted_until(network_models, past)
+            used = served_by(hours, services.settings.forecast_models_until)
+            models = forecast_models.scan_days(forecast_models.current(used)).collect()
+            network = fitted_until(network_models, used)
             times = [hour.start for hour in hours.chunks(HOUR)]
             live = all(forecast_mode(time, issued_at) == "live" for time in times)
             # Hindcasts alone ask when a reading was received, which takes parsing the pulls.
@@ -109,6 +111,20 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
         return chunked(context, services.chunk, forecast, tally)
 
     return forecasts
+
+
+def served_by(hours: Window, until: date | None) -> Window:
+    """The days whose models may serve some issue times.
+
+    Args:
+        hours: The issue times.
+        until: The last day of models that is to be used, whatever came after.
+
+    Returns:
+        As many days as a model may serve, up to the issue times or that day.
+    """
+    end = hours.end if until is None else min(hours.end, midnight(until) + DAY)
+    return Window(min(hours.start, end - DAY) - MODEL_DAYS * DAY, end)
 
 
 def _series(models: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:

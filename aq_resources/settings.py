@@ -7,6 +7,7 @@ every variable; a test holds that table against these classes.
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -127,6 +128,9 @@ class Settings(EnvironmentSettings):
     )
     aqi_table: AqiTable = Field(
         "2024", description="US EPA index by the table of `2024` or by the one in force, `by_date`"
+    )
+    forecast_models_until: date | None = Field(
+        None, description="Forecast with the models of this day and before: a roll-back"
     )
 
     sensors: bool = Field(

@@ -167,3 +167,31 @@ def bounds(
         else:
             out[side] = np.maximum(reach, width) + value
     return out
+
+
+UNSEEN_SHARE_80 = 0.65
+"""80 % over 95 % half width of a normal distribution, where only the widest is known."""
+
+
+def widened(
+    parameter: str, value: Floats, ends: dict[str, Floats], reach: Floats
+) -> dict[str, Floats]:
+    """Intervals that reach at least so far: of hours of the day that were never observed.
+
+    Args:
+        parameter: Canonical name.
+        value: Forecasts.
+        ends: Intervals, as `bounds` gives them.
+        reach: Least half width of the 95 % interval, zero where nothing is to be widened.
+
+    Returns:
+        As `ends`.
+    """
+    out = {}
+    for side, end in ends.items():
+        half = reach * (1.0 if side.endswith("95") else UNSEEN_SHARE_80)
+        if side.startswith("lower"):
+            out[side] = possible(parameter, np.minimum(end, value - half))
+        else:
+            out[side] = np.maximum(end, value + half)
+    return out

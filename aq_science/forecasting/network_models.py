@@ -151,8 +151,11 @@ class Served:
     """What stands for a network method in the competition, and what serves if it wins."""
 
     scored: Learned
-    trained_to: date
-    """Of the one that serves."""
+    scored_to: date
+    """Before which it was fitted."""
+    newest: Learned
+    newest_to: date
+    """It has seen the hold-out week."""
 
 
 class NetworkModels:
@@ -174,7 +177,12 @@ class NetworkModels:
         scored = self._newest(key, day - timedelta(days=SCORED_DAYS))
         if serving is None or scored is None:
             return None
-        return Served(json.loads(scored.learned), serving.trained_to)
+        return Served(
+            json.loads(scored.learned),
+            scored.trained_to,
+            json.loads(serving.learned),
+            serving.trained_to,
+        )
 
     def learned(self, key: Key, trained_to: date) -> Learned | None:
         """What a model learned; None where it is not there."""

@@ -41,6 +41,7 @@ from aq_science.forecasting.intervals import (
     interval_unit,
     min_half_width,
     possible,
+    widened,
 )
 from aq_science.forecasting.methods.protocol import Learned, Prediction
 from aq_science.forecasting.network_models import Key, NetworkModels
@@ -58,6 +59,8 @@ from aq_science.forecasting.select import plain_models
 from aq_science.tables.forecast_models import FORECAST_MODELS, QUANTILES
 
 _KEY = ["station_id", "parameter"]
+# Of a model, what its intervals need beside the quantiles.
+_OF_SERIES = ["scale", "hours_seen", "reading_range"]
 
 
 def forecast(
@@ -260,7 +263,7 @@ def _without_flagged(state: pl.DataFrame, reported: pl.DataFrame) -> pl.DataFram
 def _candidates(models: pl.DataFrame) -> pl.DataFrame:
     """One row a candidate, with a number of its own and its rank among those of a model and lag."""
     return (
-        models.select("model_row", "scale", "candidates")
+        models.select("model_row", *_OF_SERIES, "candidates")
         .explode("candidates")
         .unnest("candidates")
         .with_columns(pl.col("lag").cast(pl.Int64).alias("lag_bucket"))
@@ -383,7 +386,9 @@ def _first_computable(ahead: pl.DataFrame, serving: _Serving) -> pl.DataFrame:
     return (
         pl.concat(best)
         .join(
-            candidates.select("candidate", pl.col("method").alias("model"), "scale", *QUANTILES),
+            candidates.select(
+                "candidate", pl.col("method").alias("model"), *_OF_SERIES, *QUANTILES
+            ),
             on="candidate",
         )
         .drop("candidate")
@@ -468,10 +473,22 @@ def _bounded(parameter: str, rows: pl.DataFrame) -> pl.DataFrame:
     sized = ~np.isnan(size)
     least = min_half_width(parameter) * np.where(sized, SIZED_SHARE, 1.0)
     ends = bounds(parameter, value, np.where(sized, size, level), quantiles, least)
+    ends = widened(parameter, value, ends, _unseen(rows))
     return rows.with_columns(
         pl.Series(name, values, nan_to_null=True)
         for name, values in {"value": value, **ends}.items()
     )
+
+
+def _unseen(rows: pl.DataFrame) -> Floats:
+    """The range of the readings where the predicted hour of the day was never read, zero elsewhere.
+
+    A row that no series' model stands behind (the network's median) knows no hours at all.
+    """
+    bit = 2 ** (pl.col("target") % 24)
+    seen = (pl.col("hours_seen") & bit.cast(pl.Int32)) > 0
+    found = rows.select(pl.when(~seen).then("reading_range").fill_null(0.0)).to_series()
+    return found.to_numpy()
 
 
 def _moment(epoch: str) -> pl.Expr:

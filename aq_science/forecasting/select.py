@@ -30,7 +30,7 @@ from aq_science.forecasting.grid import (
 )
 from aq_science.forecasting.intervals import error_quantiles, scale_of, scaled_quantiles
 from aq_science.forecasting.methods.protocol import Failed, Fitted, Learned, Method, Seasonal
-from aq_science.forecasting.network_models import Key, NetworkModels
+from aq_science.forecasting.network_models import Key, NetworkModels, Served
 from aq_science.forecasting.schema import ANY_LAG, HORIZONS, LAGS, NO_READINGS, WINDOW_HOURS
 from aq_science.tables.forecast_models import FORECAST_MODELS
 
@@ -52,6 +52,10 @@ FLAT_QUANTILES = (0.05, 0.95)
 HYSTERESIS = 0.05
 """Of the mean error of persistence: by less than this a method is not better than the one that
 served, since a week's errors differ by as much by chance."""
+
+GUARD = 1.01
+"""A newer fit of a network serves if its error on the week before is at most this share of the
+older one's."""
 
 MAX_REASON = 300
 
@@ -423,6 +427,18 @@ def _at_lag(
     return entrants
 
 
+def _sounder(served: Served, target: Floats, scored: Floats, newest: Floats) -> date:
+    """Which fit of a network serves: the newest, unless something is wrong with it.
+
+    It has seen the hold-out week and the other has not, so that it must not be the worse one there.
+    """
+    there = ~np.isnan(target) & ~np.isnan(scored) & ~np.isnan(newest)
+    if not there.any():
+        return served.newest_to
+    worse = _mae((target - newest)[there]) > GUARD * _mae((target - scored)[there])
+    return served.scored_to if worse else served.newest_to
+
+
 def _of_network(
     history: History, context: _Context, cut: int, lag: int, fallback: Floats
 ) -> Iterator[tuple[int, _Entrant]]:
@@ -435,7 +451,9 @@ def _of_network(
         if lag not in method.lags or served is None:
             continue
         predicted = method.predict(served.scored, state)
-        learned = json.dumps(served.trained_to.isoformat())
+        newest = method.predict(served.newest, state)
+        serving = _sounder(served, target, predicted.value, newest.value)
+        learned = json.dumps(serving.isoformat())
         for j in range(target.shape[1]):
             errors = _Errors(target[:, j], predicted.value[:, j], state.last[:, j], fallback[:, j])
             if errors.scored.sum() < MIN_PAIRS:
@@ -511,12 +529,16 @@ def _scales(history: History) -> list[float]:
 
 
 def _training(history: History, series: int, scale: float) -> Row:
-    there = np.flatnonzero(~np.isnan(history.values[:, series]))
+    values = history.values[:, series]
+    there = np.flatnonzero(~np.isnan(values))
+    hours = np.unique((history.grid.first + there) % 24)
     last = (history.grid.first + int(there[-1])) * HOUR_SECONDS
     return {
         "n_training": len(there),
         "training_end": datetime.fromtimestamp(last, UTC),
         "scale": scale,
+        "hours_seen": int((1 << hours).sum()),
+        "reading_range": float(np.ptp(values[there])),
     }
 
 

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from aq_science.forecasting.probability import probability_above
 from aq_science.indices.by_parameter import by_parameter
 from aq_science.indices.us_epa import CATEGORY, aqi, aqi_category, aqi_concentration
+from aq_science.indices.who_2021 import WHO_2021_DAILY
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.types import PARAMETER, UNIT
 from aq_science.units import EU_REFERENCE_C
@@ -63,6 +65,11 @@ def forecast_rows(
         },
         pl.lit(None, CATEGORY),
     )
+    guideline = by_parameter(
+        pl.col("parameter"),
+        {name: pl.lit(WHO_2021_DAILY[name]) for name in FORECAST_PARAMETERS},
+        pl.lit(None, pl.Float64),
+    )
     units = {name: p.unit for name, p in PARAMETERS.items()}
     in_time = pl.lit(issued_at, pl.Datetime("us", "UTC")).is_between(
         pl.col("issued_for"), pl.col("issued_for") + LIVE_WITHIN, closed="left"
@@ -89,4 +96,5 @@ def forecast_rows(
         .alias("mode"),
         pl.lit(issued_at, pl.Datetime("us", "UTC")).alias("issued_at"),
         category.alias("aqi_category"),
+        probability_above(guideline).alias("who_2021_probability"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from aq_science.tables.core import Column, Table
+from aq_science.tables.core import Column, Rule, Table
 from aq_science.tables.types import INSTANT
 
 QUANTILES = ("q_lower_95", "q_lower_80", "q_upper_80", "q_upper_95")
@@ -30,6 +30,20 @@ FORECAST_MODELS = Table(
     ),
     key=("station_id", "parameter", "day"),
     window="day",
+    rules=(
+        Rule(
+            "no_worse_than_persistence",
+            "No method serves that was worse than persistence by over 1 % on the hold-out week.",
+            pl.any_horizontal(
+                pl.col(f"mae_h{h}") > 1.01 * pl.col(f"mae_persistence_h{h}") for h in (1, 2)
+            ),
+        ),
+        Rule(
+            "scored_or_explained",
+            "A series whose methods did not compete says why.",
+            pl.col("mae_h1").is_null() & pl.col("mae_h2").is_null() & pl.col("reason").is_null(),
+        ),
+    ),
     columns=(
         Column("station_id", pl.String(), "Station within the network"),
         Column("parameter", pl.String(), "Canonical parameter"),
@@ -47,6 +61,17 @@ FORECAST_MODELS = Table(
             "scale",
             pl.Float64(),
             "Half the median reading, in its unit; scales the intervals",
+            unit="canonical unit",
+        ),
+        Column(
+            "hours_seen",
+            pl.Int32(),
+            "Bit h is set where there was a reading of the UTC hour h of the day",
+        ),
+        Column(
+            "reading_range",
+            pl.Float64(),
+            "Highest less lowest reading; how wide the intervals of hours never seen are",
             unit="canonical unit",
         ),
         Column("n_h1", pl.Int32(), "Hold-out forecasts at horizon 1"),

@@ -52,6 +52,12 @@ FORECASTS = Table(
         ),
         Column("issued_at", INSTANT, "When it was computed"),
         Column("aqi_category", CATEGORY, "US EPA category of the predicted concentration"),
+        Column(
+            "who_2021_probability",
+            pl.Float64(),
+            "Probability by the intervals that the hour is above the WHO's 24-hour guideline",
+            unit="1",
+        ),
     ),
     rules=(
         Rule(

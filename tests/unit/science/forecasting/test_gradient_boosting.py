@@ -12,7 +12,10 @@ from aq_science.forecasting.grid import Floats, Grid
 from aq_science.forecasting.methods import gradient_boosting
 from aq_science.forecasting.methods.gradient_boosting import GradientBoosting
 from aq_science.forecasting.methods.protocol import Learned
-from tests.unit.science.forecasting.samples import history
+from tests.libraries import needs_lightgbm
+from tests.unit.science.forecasting.samples import history, learned_of
+
+needs_lightgbm()
 
 HOURS = 1200
 
@@ -106,7 +109,7 @@ def test_many_examples_are_thinned_out_the_same_way(
 ) -> None:
     monkeypatch.setattr(gradient_boosting, "MAX_EXAMPLES", 400)
     monkeypatch.setattr(gradient_boosting, "ROUNDS", 3)
-    one, two = (GradientBoosting().fit(network, 1) for _ in range(2))
+    one, two = learned_of([GradientBoosting().fit(network, 1) for _ in range(2)])
     assert one == two
     assert "internal_count" in one["change"]
 

@@ -31,6 +31,7 @@ from aq_science.forecasting.predict import forecast, forecast_many
 from aq_science.forecasting.schema import TRAINING_DAYS
 from aq_science.forecasting.select import HYSTERESIS, fit_models
 from aq_science.tables.network_models import NETWORK_MODELS
+from tests.libraries import needs_lightgbm
 from tests.unit.science.forecasting.samples import (
     DAY,
     EMPTY,
@@ -42,6 +43,8 @@ from tests.unit.science.forecasting.samples import (
     model_of,
     ordered,
 )
+
+needs_lightgbm()
 
 WEEK = timedelta(days=7)
 HOURS = 28 * 24
@@ -161,7 +164,8 @@ def test_the_older_model_stands_for_the_one_that_serves(network: pl.DataFrame) -
     key = Key("gradient_boosting", "pm25", 1)
     served = stored.on(key, DAY)
     assert served is not None
-    assert served.trained_to == DAY
+    assert (served.newest_to, served.scored_to) == (DAY, DAY - WEEK)
+    assert served.newest == stored.learned(key, DAY)
     assert served.scored == stored.learned(key, DAY - WEEK)
     assert served.scored != stored.learned(key, DAY)
     # A day before, the newest is not yet to be used and the other has nothing to be judged by.
@@ -230,23 +234,24 @@ def test_many_issue_times_are_as_each_alone(
 
 
 class Guess:
-    """Persistence with a share of made-up noise, so that its ratio to persistence is known."""
+    """It knows what comes but for a share of persistence's error; later fits may know it less."""
 
     name = "guess"
     lags: tuple[int, ...] = (1, 2)
 
-    def __init__(self, worse: float) -> None:
-        self.worse = worse
+    def __init__(self, error: float, error_of_newest: float | None = None) -> None:
+        self.errors = [error, error if error_of_newest is None else error_of_newest]
 
     def fit(self, history: History, lag: int) -> Learned:
-        del history, lag
-        return {}
+        return self.errors[0] if history.grid.first + len(history.values) <= CUT else self.errors[1]
 
     def predict(self, learned: Learned, state: State) -> Prediction:
-        del learned
         actual = state.history.values[-state.last.shape[0] :]
-        value = actual + self.worse * (state.last - actual)
+        value = actual + learned * (state.last - actual)
         return Prediction(value, np.ones_like(value))
+
+
+CUT = int((MIDNIGHT - WEEK).timestamp()) // 3600
 
 
 def fitted_beside(
@@ -265,6 +270,18 @@ def test_what_served_stays_unless_another_is_clearly_better(readings: pl.DataFra
     assert fitted_beside(readings, ratio - HYSTERESIS / 2, None)["model"] == "guess"
     assert fitted_beside(readings, ratio - HYSTERESIS / 2, before)["model"] == best["model"]
     assert fitted_beside(readings, ratio - 2 * HYSTERESIS, before)["model"] == "guess"
+
+
+@pytest.mark.parametrize(("error_of_newest", "serving"), [(0.5, DAY), (0.9, DAY - WEEK)])
+def test_a_newer_fit_that_is_worse_on_a_week_it_has_seen_does_not_serve(
+    readings: pl.DataFrame, error_of_newest: float, serving: date
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(methods, "NETWORK", (Guess(0.6, error_of_newest),))
+        network = pl.concat([fit_network_models(readings, to, DAY) for to in (DAY - WEEK, DAY)])
+        models = fit_models(readings, DAY, keys("first"), network)
+    candidates = models.explode("candidates").unnest("candidates").filter(method="guess")
+    assert set(candidates["learned"]) == {json.dumps(serving.isoformat())}
 
 
 def test_what_is_worse_than_persistence_does_not_stay(readings: pl.DataFrame) -> None:

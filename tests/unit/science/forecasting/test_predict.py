@@ -25,6 +25,8 @@ from tests.unit.science.forecasting.samples import (
     MIDNIGHT,
     NO_MODELS,
     STATIONS,
+    WEEKS,
+    air,
     frame,
     keys,
     model_of,
@@ -298,3 +300,18 @@ def test_laws(models: pl.DataFrame, known: pl.DataFrame, hour: int, fitted: bool
     added = pl.concat([known.filter(~later), frame("a", [900.0] * 5, at + 5 * HOUR)])
     for changed in (altered, known.filter(~later), added):
         assert_frame_equal(forecast(given_models, changed, at, wanted), rows)
+
+
+def test_intervals_are_wide_where_the_hour_of_the_day_was_never_read() -> None:
+    values = np.where(np.arange(WEEKS) % 24 < 12, air(WEEKS, 1), np.nan)
+    seen = frame("a", values).filter(pl.col("value").is_not_nan())
+    models = fit_models(seen, DAY, keys("a"))
+    issue = MIDNIGHT + 15 * HOUR
+    made = forecast(models, seen, issue, keys("a"))
+    reach = float(np.nanmax(values) - np.nanmin(values))
+    for row in made.to_dicts():
+        assert row["upper_95"] - row["value"] >= reach
+        assert row["lower_95"] <= max(0.0, row["value"] - reach)
+    # An hour that was read is as sure as before.
+    day = forecast(models, seen, MIDNIGHT, keys("a")).filter(pl.col("horizon") == 1)
+    assert (day["upper_95"] - day["value"]).item() < reach
