@@ -25,6 +25,7 @@ from aq_science.forecasting.network_models import (
 )
 from aq_science.forecasting.schema import TRAINING_DAYS
 from aq_science.tables.network_models import NETWORK_MODELS
+from aq_science.tables.stations import STATIONS
 from aq_science.windows import DAY, Window
 
 # A day's models point at fits this much older at most.
@@ -69,7 +70,9 @@ def build_network_models(config: NetworkConfig) -> dg.AssetsDefinition:
             wanted = served_and_scored(day.start.date())
             stored = fitted_before(files, day.start.date())
             days = [to for to in wanted if to not in stored and to > config.start_date]
-            return pl.concat([NETWORK_MODELS.schema.to_frame(), *_fits(hourly_readings, days, day)])
+            stations = services.warehouse.rows(config.name, STATIONS) if days else None
+            made = _fits(hourly_readings, days, day, stations)
+            return pl.concat([NETWORK_MODELS.schema.to_frame(), *made])
 
         return chunked(context, DAY, fit, NetworkModelTally())
 
@@ -83,7 +86,9 @@ def fitted_before(files: DayFiles, day: date) -> set[date]:
     return set(stored.get_column("trained_to"))
 
 
-def _fits(readings: DayFiles, days: list[date], serving: Window) -> Iterator[pl.DataFrame]:
+def _fits(
+    readings: DayFiles, days: list[date], serving: Window, positions: pl.DataFrame | None
+) -> Iterator[pl.DataFrame]:
     """Fit on the readings before each of some days."""
     for trained_to in days:
         # How many stations there are decides how far back to read.
@@ -94,6 +99,7 @@ def _fits(readings: DayFiles, days: list[date], serving: Window) -> Iterator[pl.
             network_readings(readings.scan(past)),
             trained_to,
             serving.start.date(),
+            positions,
             workers=os.cpu_count() or 1,
         )
 

@@ -36,7 +36,12 @@ _NEEDED = ("station_id", "parameter", "hour", "value")
 
 
 def run_backtest(
-    readings: Path, output: Path, since: datetime | None, refit_days: int, console: Console
+    readings: Path,
+    output: Path,
+    since: datetime | None,
+    refit_days: int,
+    console: Console,
+    stations: Path | None = None,
 ) -> pl.DataFrame:
     """Forecast, write every forecast, and score them.
 
@@ -47,6 +52,7 @@ def run_backtest(
         since: First issue time; as soon as there is enough to learn from without.
         refit_days: Days from one fit to the next.
         console: Shows the progress.
+        stations: Parquet or CSV with `station_id, latitude, longitude`, where there is one.
 
     Returns:
         The scores by parameter and horizon.
@@ -55,6 +61,7 @@ def run_backtest(
         SettingsError: The file cannot be used.
     """
     table = read_readings(readings)
+    positions = None if stations is None else read_positions(stations)
     try:
         first, last = table.select(first=pl.col("hour").min(), last=pl.col("hour").max()).row(0)
         work = list(blocks(first, last, since, refit_days))
@@ -68,7 +75,7 @@ def run_backtest(
         fitting = progress.add_task("fit the network", total=len(days))
         forecasting = progress.add_task("forecast", total=len(chains) * len(work))
         for day in days:
-            network.append(fit_network_models(table, day, day, workers=os.cpu_count() or 1))
+            network.append(fit_network_models(table, day, day, positions, os.cpu_count() or 1))
             progress.advance(fitting)
         for part in _each(table, chains, pl.concat(network)):
             parts.append(part)
@@ -155,6 +162,30 @@ def read_readings(path: Path) -> pl.DataFrame:
     if read.select(pl.struct("station_id", "parameter", "hour").is_duplicated().any()).item():
         raise SettingsError(f"{path} has more than one reading of an hour of a series.")
     return read.sort("station_id", "parameter", "hour")
+
+
+def read_positions(path: Path) -> pl.DataFrame:
+    """Where stations are.
+
+    Args:
+        path: Parquet, or CSV by its name.
+
+    Returns:
+        `station_id, latitude, longitude`.
+
+    Raises:
+        SettingsError: It is no such file.
+    """
+    names = ("station_id", "latitude", "longitude")
+    try:
+        read = pl.read_csv if path.suffix.lower() == ".csv" else pl.read_parquet
+        table = read(path)
+        return table.select(
+            pl.col("station_id").cast(pl.String),
+            pl.col("latitude", "longitude").cast(pl.Float64),
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SettingsError(f"{path} cannot be read as {', '.join(names)}: {error}") from None
 
 
 def print_scores(scores: pl.DataFrame, console: Console) -> None:

@@ -258,6 +258,14 @@ def backtest(
         str | None, typer.Option(help="First issue time (2026-01-31T05:00Z); after 8 weeks without")
     ] = None,
     refit_days: Annotated[int, typer.Option(min=1, help="Days from one fit to the next")] = 7,
+    stations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet or CSV with station_id, latitude and longitude",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Forecast past hours of a file as if each were now, and print how good that was."""
     with readable_errors():
@@ -265,7 +273,7 @@ def backtest(
         from aq_platform.backtest import print_scores, run_backtest
 
         first = None if since is None else parse_issue_time(since, "--since")
-        print_scores(run_backtest(readings, output, first, refit_days, err), out)
+        print_scores(run_backtest(readings, output, first, refit_days, err, stations), out)
 
 
 @app.command()

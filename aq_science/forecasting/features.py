@@ -25,21 +25,31 @@ class History:
     parameter: str
     grids: Mapping[str, Grid]
     columns: Ints
+    positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Latitude and longitude of stations, as far as they are known, in degrees."""
 
     @classmethod
-    def of(cls, parameter: str, grids: Mapping[str, Grid], stations: Sequence[str]) -> "History":
+    def of(
+        cls,
+        parameter: str,
+        grids: Mapping[str, Grid],
+        stations: Sequence[str],
+        positions: Mapping[str, tuple[float, float]] | None = None,
+    ) -> "History":
         """The history of these stations.
 
         Args:
             parameter: Which of the grids is meant.
             grids: By parameter, over the same hours.
             stations: Ids of the meant stations, each with a column in that grid.
+            positions: Latitude and longitude of any stations.
 
         Returns:
             The history with its series in the order of `stations`.
         """
         numbers = grids[parameter].stations
-        return cls(parameter, grids, np.array([numbers[name] for name in stations], np.int64))
+        columns = np.array([numbers[name] for name in stations], np.int64)
+        return cls(parameter, grids, columns, positions or {})
 
     @property
     def grid(self) -> Grid:

@@ -64,7 +64,8 @@ class Layout:
             if name != history.parameter and not np.isnan(grid.values).all()
         ]
         by_column = sorted(history.grid.stations, key=history.grid.stations.__getitem__)
-        return cls(by_column, nearest(history.grid.values).tolist(), read)
+        away = distances([history.positions.get(name) for name in by_column])
+        return cls(by_column, nearest(history.grid.values, away).tolist(), read)
 
     def as_data(self) -> dict[str, Any]:
         """For JSON."""
@@ -93,14 +94,31 @@ class Layout:
         return own + calendar + network + near + others
 
 
-def nearest(values: Floats) -> Ints:
+def distances(positions: Sequence[tuple[float, float] | None]) -> Floats:
+    """Chords between stations on a sphere of radius 1, infinite where a position is not known."""
+    known = np.array([place or (np.nan, np.nan) for place in positions], dtype=np.float64)
+    latitude, longitude = np.radians(known.reshape(-1, 2)).T
+    points = np.stack(
+        [
+            np.cos(latitude) * np.cos(longitude),
+            np.cos(latitude) * np.sin(longitude),
+            np.sin(latitude),
+        ]
+    )
+    apart: Floats = np.sqrt(((points[:, :, None] - points[:, None, :]) ** 2).sum(axis=0))
+    return np.where(np.isnan(apart), np.inf, apart)
+
+
+def nearest(values: Floats, away: Floats) -> Ints:
     """For each station the others most like it, most like first.
 
     Likeness is the correlation of a station's steps with those of the other an hour before: what is
-    of use to a forecast is who is ahead.
+    of use to a forecast is who is ahead. Those alike, and those of which too little is known to
+    tell, are in the order of distance.
 
     Args:
         values: Hours x stations, NaN where there is no reading.
+        away: Stations x stations, as `distances` gives them.
 
     Returns:
         Stations x at most `NEIGHBOURS`: numbers of columns.
@@ -108,7 +126,9 @@ def nearest(values: Floats) -> Ints:
     count = values.shape[1]
     likeness = lead_correlation(values)
     np.fill_diagonal(likeness, -np.inf)
-    order = np.argsort(-likeness, axis=1, kind="stable")
+    order = np.array(
+        [np.lexsort((apart, -like)) for apart, like in zip(away, likeness, strict=True)]
+    ).reshape(count, count)
     return order[:, : min(NEIGHBOURS, count - 1)]
 
 

@@ -59,7 +59,11 @@ def training_days(stations: int) -> int:
 
 
 def fit_network_models(
-    readings: pl.DataFrame, trained_to: date, day: date, workers: int = 1
+    readings: pl.DataFrame,
+    trained_to: date,
+    day: date,
+    positions: pl.DataFrame | None = None,
+    workers: int = 1,
 ) -> pl.DataFrame:
     """Fit every network method at every lag and parameter.
 
@@ -68,6 +72,7 @@ def fit_network_models(
             by midnight UTC of `trained_to` count, of the `training_days` before it.
         trained_to: UTC day before which readings count.
         day: UTC day for whose models the fit is.
+        positions: `station_id, latitude, longitude` in degrees, of the stations that have any.
         workers: Fits beside each other, in threads: LightGBM does not hold Python's lock.
 
     Returns:
@@ -81,8 +86,9 @@ def fit_network_models(
         return NETWORK_MODELS.schema.to_frame()
     first = int(valid.get_column("at").to_numpy().min())
     tables = grids(valid, wanted, first, end)
+    places = _places(positions)
     histories = {
-        str(name): History.of(str(name), tables, part.get_column("station_id").to_list())
+        str(name): History.of(str(name), tables, part.get_column("station_id").to_list(), places)
         for (name,), part in wanted.group_by("parameter", maintain_order=True)
     }
     jobs = [
@@ -103,6 +109,14 @@ def fit_network_models(
         for (method, history, lag), outcome in zip(jobs, fitted, strict=True)
     ]
     return pl.DataFrame(rows, schema=NETWORK_MODELS.schema, orient="row")
+
+
+def _places(positions: pl.DataFrame | None) -> dict[str, tuple[float, float]]:
+    if positions is None:
+        return {}
+    known = positions.drop_nulls(["latitude", "longitude"])
+    rows = known.select(pl.col("station_id").cast(pl.String), "latitude", "longitude").iter_rows()
+    return {name: (latitude, longitude) for name, latitude, longitude in rows}
 
 
 def _fitted(method: NetworkMethod, history: History, lag: int) -> Fitted:

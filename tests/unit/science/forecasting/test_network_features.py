@@ -11,6 +11,7 @@ from aq_science.forecasting.features import History
 from aq_science.forecasting.grid import Floats, Grid, Ints
 from aq_science.forecasting.network_features import (
     Layout,
+    distances,
     lead_correlation,
     nearest,
     network_features,
@@ -79,7 +80,7 @@ def test_features_by_name() -> None:
     others = values[100, [0, 2, 3]].mean()
     assert found["others"] == pytest.approx(others - values[100, 1], abs=1e-5)
     assert found["others_step_2"] == pytest.approx(others - values[98, [0, 2, 3]].mean(), abs=1e-5)
-    near = nearest(values)[1, 0]
+    near = Layout.of(history).neighbours[1][0]
     assert found["neighbour_0"] == pytest.approx(values[100, near] - values[100, 1], abs=1e-5)
     assert found["neighbour_0_step_2"] == pytest.approx(values[99, near] - values[98, near], 1e-4)
     assert found["temperature"] == pytest.approx(warm[100, 1])
@@ -136,11 +137,19 @@ def test_who_is_ahead_is_nearest() -> None:
     leader = np.cumsum(random.normal(size=500))
     follower = np.concatenate([[0.0], leader[:-1]]) + random.normal(scale=0.1, size=500)
     apart = np.cumsum(random.normal(size=500))
-    order = nearest(np.stack([apart, follower, leader], axis=1))
+    values = np.stack([apart, follower, leader], axis=1)
+    order = nearest(values, distances([None] * 3))
     assert order[1].tolist() == [2, 0]
 
 
 def test_a_station_without_variation_is_like_none() -> None:
     values = np.stack([np.zeros(300), np.cumsum(np.ones(300) * np.tile([1, -2], 150))], axis=1)
     assert lead_correlation(values)[0, 1] == -1
-    assert nearest(values[:, :1]).shape == (1, 0)
+    assert nearest(values[:, :1], distances([None])).shape == (1, 0)
+
+
+def test_where_too_little_is_known_to_tell_the_nearest_come_first() -> None:
+    places = [(50.0, 4.0), (52.0, 4.0), None, (50.1, 4.0)]
+    order = nearest(np.full((10, 4), np.nan), distances(places))
+    assert order[0].tolist() == [3, 1, 2]
+    assert distances([(0, 0), (0, 180)])[0, 1] == pytest.approx(2)

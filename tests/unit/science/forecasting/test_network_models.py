@@ -84,7 +84,9 @@ def readings() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def network(readings: pl.DataFrame) -> pl.DataFrame:
     """Fitted to the day of the models, and to a week before."""
-    return pl.concat([fit_network_models(readings, day, DAY, 2) for day in (DAY - WEEK, DAY)])
+    return pl.concat(
+        [fit_network_models(readings, day, DAY, workers=2) for day in (DAY - WEEK, DAY)]
+    )
 
 
 @pytest.fixture(scope="module")
