@@ -171,8 +171,9 @@ def _rule_checks(config: NetworkConfig, table: Table) -> dg.AssetChecksDefinitio
     ]
     if table.name not in WAREHOUSE_TABLES:
         text = "Columns and types are the declared ones."
+        blocking = any(rule.blocking for rule in table.rules)
         specs.insert(
-            0, dg.AssetCheckSpec(DECLARED_SCHEMA, asset=key, blocking=True, description=text)
+            0, dg.AssetCheckSpec(DECLARED_SCHEMA, asset=key, blocking=blocking, description=text)
         )
 
     @dg.multi_asset_check(name=f"{config.name}_{table.name}_checks", specs=specs)

@@ -99,8 +99,10 @@ def test_a_damaged_file_stops_no_further_pull(pulls: RawPullStore) -> None:
 
 
 def test_files_of_others_are_left_alone_and_named_once(
-    pulls: RawPullStore, caplog: pytest.LogCaptureFixture
+    pulls: RawPullStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Once a process: another test may have had files of the same names.
+    monkeypatch.setattr("aq_resources.stores.foreign._NAMED", set())
     (path,) = stored(pulls, "a")
     foreign = path.parent / ".DS_Store", path.parent.parent / f"{FOLDER} (copy)" / path.name
     foreign[1].parent.mkdir()
