@@ -1,7 +1,7 @@
-"""Quality tests, 8-hour means and completeness against other people's code, on the same readings.
+"""Quality tests, averages and conformal intervals against other people's code, on the same numbers.
 
-`make agreement` installs what it compares with (IOOS QC, SaQC) into an environment of its own, runs
-this and fails where a number differs. Compared is what means the same: IOOS's spike and flat-line
+`make agreement` installs what it compares with (IOOS QC, SaQC, crepes) into an environment of its
+own, runs this and fails where a number differs. Compared is what means the same: IOOS's spike and flat-line
 tests, with a fixed threshold or length, have no counterpart here. The speeds beside it are of one
 run over the same rows.
 """
@@ -20,6 +20,7 @@ import pandas as pd  # noqa: TID253 - no part of the platform imports this
 import polars as pl
 
 from aq_science.averages import daily_averages
+from aq_science.forecasting.intervals import conformal_quantiles
 from aq_science.parameters import PARAMETERS
 from aq_science.quality.findings import findings, flag_readings
 from aq_science.quality.runs import with_runs
@@ -279,6 +280,25 @@ def speeds(readings: pl.DataFrame) -> None:
     print(f"{'all of ours':30}{ours:14,.0f} rows/s of {count:,}")
 
 
+def with_crepes(report: Report) -> None:
+    """crepes: percentiles of a conformal predictive system, from the same errors."""
+    from crepes import ConformalPredictiveSystem
+
+    random = np.random.default_rng(5)
+    ours, theirs = [], []
+    for number in (40, 100, 168, 500):
+        errors = random.standard_t(3, number) + 0.4
+        system = ConformalPredictiveSystem()
+        system.fit(residuals=errors)
+        for lower, upper, coverage in ((10, 90, 80), (2.5, 97.5, 95)):
+            theirs += system.predict_percentiles(
+                y_hat=np.zeros(1), lower_percentiles=lower, higher_percentiles=upper
+            )[0].tolist()
+            found = conformal_quantiles(errors)
+            ours += [found[f"q_lower_{coverage}"], found[f"q_upper_{coverage}"]]
+    report.close("crepes conformal quantiles", pd.Series(ours), pd.Series(theirs))
+
+
 def main() -> None:
     """Compare, print, and exit with 1 where a number differs."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -292,6 +312,7 @@ def main() -> None:
     with_ioos(readings, fired, report)
     with_saqc(readings, fired, report)
     with_pandas(readings, report)
+    with_crepes(report)
     speeds(readings)
     raise SystemExit(0 if report.agrees else 1)
 

@@ -9,8 +9,9 @@ Chosen on the second half of 2014 of three Beijing stations, fitted on the time 
 one and two hours): PM2.5 16.2 and 20.6 %, CO 9.8 and 16.0 %; with half the leaves 16.0, 20.0, 8.9
 and 15.2 %, which is better for the few readings of two AirQino stations (13.8 and 22.7 % for 13.5
 and 22.4 %). The mean with a least-squares twin is 0.5 % worse for PM2.5 and as good for CO, and
-costs as much again; 255 bins in place of 63 and half as many rounds again are no better. Gamma was the best of four losses for the size: the interval score of 80 %
-is 7 to 10 % (PM2.5) and 2 % (CO) lower than with intervals that grow with the level.
+costs as much again; 255 bins in place of 63 and half as many rounds again are no better. Gamma was
+the best of four losses for the size: the interval score of 80 % is 7 to 10 % (PM2.5) and 2 % (CO)
+lower than with intervals that grow with the level.
 
 Source: Ke et al. (2017), "LightGBM: a highly efficient gradient boosting decision tree".
 """
