@@ -1,9 +1,9 @@
 """Quality tests, averages and conformal intervals against other people's code, on the same numbers.
 
 `make agreement` installs what it compares with (IOOS QC, SaQC, crepes) into an environment of its
-own, runs this and fails where a number differs. Compared is what means the same: IOOS's spike and flat-line
-tests, with a fixed threshold or length, have no counterpart here. The speeds beside it are of one
-run over the same rows.
+own, runs this and fails where a number differs. Compared is what means the same: IOOS's spike and
+flat-line tests, with a fixed threshold or length, have no counterpart here. The speeds beside it
+are of one run over the same rows.
 """
 
 from __future__ import annotations

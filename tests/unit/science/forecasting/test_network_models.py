@@ -291,3 +291,64 @@ def test_what_is_worse_than_persistence_does_not_stay(readings: pl.DataFrame) ->
     assert row["model"] == "guess"
     previous = pl.DataFrame([row], schema=fit_models(EMPTY, DAY, keys("first")).schema)
     assert fitted_beside(readings, 1.02, previous)["model"] != "guess"
+
+
+def odd(kind: str) -> pl.DataFrame:
+    """Four weeks of a station that is not as it should be."""
+    random = np.random.default_rng(21)
+    plain = 50 + np.cumsum(random.normal(size=HOURS))
+    flag = "valid"
+    if kind == "short":
+        plain = plain[-60:]
+    elif kind == "brand new":
+        plain = plain[-1:]
+    elif kind == "flat":
+        plain = np.full(HOURS, 7.0)
+    elif kind == "constant zero":
+        plain = np.zeros(HOURS)
+    elif kind == "negative":
+        plain = -np.abs(plain) / 10
+    elif kind == "exploding":
+        plain = np.exp(np.arange(HOURS) / 12)
+    elif kind == "dead":
+        flag = "invalid"
+    made = frame("odd", plain, flag=flag)
+    return made[::7] if kind == "gappy" else made
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "reason"),
+    [
+        ("short", "persistence", "short: 60 valid readings"),
+        ("brand new", "persistence", "short: 1 valid readings"),
+        ("flat", "persistence", "flat: "),
+        ("constant zero", "persistence", "flat: "),
+        ("negative", None, None),
+        ("exploding", None, None),
+        ("gappy", None, None),
+        ("dead", "network_median", "no valid reading"),
+    ],
+)
+def test_odd_series_get_a_sensible_answer_and_a_reason(
+    readings: pl.DataFrame, kind: str, model: str | None, reason: str | None
+) -> None:
+    both = pl.concat([readings.filter(pl.col("hour") < MIDNIGHT), odd(kind)])
+    network = pl.concat([fit_network_models(both, to, DAY) for to in (DAY - WEEK, DAY)])
+    models = fit_models(both, DAY, keys("first", "odd"), network)
+    row = model_of(models, "odd")
+    assert reason is None or str(row["reason"]).startswith(reason)
+    assert row["reason"] is not None or isinstance(row["mae_h1"], float)
+    made = forecast(models, both, MIDNIGHT, keys("first", "odd"), network)
+    assert ordered(made)
+    [first, second] = made.filter(station_id="odd").to_dicts()
+    for answer in (first, second):
+        assert model is None or answer["model"] == model
+        assert answer["value"] >= 0
+        assert answer["upper_95"] > answer["lower_95"]
+    last = both.filter(station_id="odd", flag="valid")["value"]
+    if len(last) and kind not in ("dead", "gappy"):
+        latest = max(float(last[-1]), 0.0)
+        assert first["value"] == pytest.approx(latest, rel=0.5, abs=5)
+    # The others are forecast as ever.
+    plain = made.filter(station_id="first")["value"]
+    assert plain.is_between(20, 250).all()
