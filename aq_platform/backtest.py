@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from rich.console import Console
@@ -35,6 +36,14 @@ from aq_science.tables.types import INSTANT
 _NEEDED = ("station_id", "parameter", "hour", "value")
 
 
+class Scores(NamedTuple):
+    """As `backtest_scores` gives them."""
+
+    served: pl.DataFrame
+    of_each: pl.DataFrame
+    """Of each method by itself, with `model`; empty where not asked for."""
+
+
 def run_backtest(
     readings: Path,
     output: Path,
@@ -42,7 +51,9 @@ def run_backtest(
     refit_days: int,
     console: Console,
     stations: Path | None = None,
-) -> pl.DataFrame:
+    *,
+    each_method: bool = False,
+) -> Scores:
     """Forecast, write every forecast, and score them.
 
     Args:
@@ -53,6 +64,7 @@ def run_backtest(
         refit_days: Days from one fit to the next.
         console: Shows the progress.
         stations: Parquet or CSV with `station_id, latitude, longitude`, where there is one.
+        each_method: Whether every method is scored by itself as well.
 
     Returns:
         The scores by parameter and horizon.
@@ -70,22 +82,26 @@ def run_backtest(
     series = forecast_series(table)
     chains = [Chain(part, deque(work)) for part in series.partition_by("parameter")]
     days = network_days(series, first.date(), [block.model_day for block in work])
-    network, parts = [], []
+    network, parts, of_each = [], [], []
     with Progress(console=console, transient=True) as progress:
         fitting = progress.add_task("fit the network", total=len(days))
         forecasting = progress.add_task("forecast", total=len(chains) * len(work))
         for day in days:
             network.append(fit_network_models(table, day, day, positions, os.cpu_count() or 1))
             progress.advance(fitting)
-        for part in _each(table, chains, pl.concat(network)):
-            parts.append(part)
+        for made in _each(table, chains, pl.concat(network), each_method=each_method):
+            parts.append(made.rows)
+            of_each.append(made.of_each)
             progress.advance(forecasting)
     rows = pl.concat([BACKTEST_SCHEMA.to_frame(), *parts])
     rows = rows.sort("station_id", "parameter", "issued_for", "horizon")
     waiting = output.with_name(f".{output.name}.part")
     rows.write_parquet(waiting, compression="zstd")
     waiting.replace(output)
-    return backtest_scores(rows, "parameter", "horizon")
+    return Scores(
+        backtest_scores(rows, "parameter", "horizon"),
+        backtest_scores(pl.concat(of_each), "parameter", "horizon", "model"),
+    )
 
 
 @dataclass
@@ -98,8 +114,8 @@ class Chain:
 
 
 def _each(
-    table: pl.DataFrame, chains: Sequence[Chain], network: pl.DataFrame
-) -> Iterator[pl.DataFrame]:
+    table: pl.DataFrame, chains: Sequence[Chain], network: pl.DataFrame, *, each_method: bool
+) -> Iterator[Forecasts]:
     """The forecasts of every block of every chain, the chains in processes beside each other."""
     # Forked processes would inherit polars' threads.
     with ProcessPoolExecutor(len(chains), multiprocessing.get_context("spawn")) as pool:
@@ -110,7 +126,15 @@ def _each(
                 block = chain.waiting.popleft()
                 models = usable_models(network, block)
                 readings = seen_by(table, block)
-                task = pool.submit(backtest, readings, block, chain.series, models, chain.models)
+                task = pool.submit(
+                    backtest,
+                    readings,
+                    block,
+                    chain.series,
+                    models,
+                    chain.models,
+                    each_method=each_method,
+                )
                 at_work[task] = chain
 
         for chain in chains:
@@ -121,7 +145,7 @@ def _each(
                 made = task.result()
                 chain.models = made.models
                 begin(chain)
-                yield made.rows
+                yield made
 
 
 def read_readings(path: Path) -> pl.DataFrame:
@@ -188,7 +212,9 @@ def read_positions(path: Path) -> pl.DataFrame:
         raise SettingsError(f"{path} cannot be read as {', '.join(names)}: {error}") from None
 
 
-def print_scores(scores: pl.DataFrame, console: Console) -> None:
-    """The scores as a table."""
-    rounded = scores.with_columns(pl.selectors.float().round(4))
-    console.print(rich_table(rounded, "Forecasts against what then came"))
+def print_scores(scores: Scores, console: Console) -> None:
+    """The scores as tables."""
+    tables = {"Forecasts against what then came": scores.served, "Each method": scores.of_each}
+    for title, table in tables.items():
+        if len(table):
+            console.print(rich_table(table.with_columns(pl.selectors.float().round(4)), title))

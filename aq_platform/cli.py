@@ -266,6 +266,9 @@ def backtest(
             dir_okay=False,
         ),
     ] = None,
+    each_method: Annotated[
+        bool, typer.Option("--each-method", help="Score every method by itself as well")
+    ] = False,
 ) -> None:
     """Forecast past hours of a file as if each were now, and print how good that was."""
     with readable_errors():
@@ -273,7 +276,10 @@ def backtest(
         from aq_platform.backtest import print_scores, run_backtest
 
         first = None if since is None else parse_issue_time(since, "--since")
-        print_scores(run_backtest(readings, output, first, refit_days, err, stations), out)
+        scores = run_backtest(
+            readings, output, first, refit_days, err, stations, each_method=each_method
+        )
+        print_scores(scores, out)
 
 
 @app.command()

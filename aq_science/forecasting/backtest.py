@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from aq_science.forecasting import methods
 from aq_science.forecasting.network_models import SCORED_DAYS, refit_days
 from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.schema import FORECAST_SCHEMA, TRAINING_DAYS, WINDOW_HOURS
@@ -100,6 +101,8 @@ class Forecasts(NamedTuple):
 
     rows: pl.DataFrame
     models: pl.DataFrame
+    of_each: pl.DataFrame
+    """Of every method by itself, where asked for."""
 
 
 def backtest(
@@ -108,6 +111,8 @@ def backtest(
     series: pl.DataFrame,
     network: pl.DataFrame | None = None,
     previous: pl.DataFrame | None = None,
+    *,
+    each_method: bool = False,
 ) -> Forecasts:
     """Forecast series at every issue time of a block.
 
@@ -118,6 +123,7 @@ def backtest(
         series: The (station_id, parameter) pairs to forecast.
         network: `NETWORK_MODELS`, of which those fitted before the block's day are used.
         previous: The models of the block before.
+        each_method: Whether every method forecasts by itself as well, where it can.
 
     Returns:
         `BACKTEST_SCHEMA`, sorted by series, issue time and horizon, with the models; `actual` is
@@ -125,15 +131,34 @@ def backtest(
         too old.
     """
     models = fit_models(readings, block.model_day, series, network, previous)
-    made = forecast_many(models, readings, block.issue_times, series, network)
+
+    def made(by: pl.DataFrame) -> pl.DataFrame:
+        rows = forecast_many(by, readings, block.issue_times, series, network)
+        return with_actual(rows, readings)
+
+    names = [*(m.name for m in methods.METHODS), *(m.name for m in methods.NETWORK)]
+    if not each_method:
+        names = []
+    of_each = [made(only_method(models, name)).filter(model=name) for name in names]
+    return Forecasts(made(models), models, pl.concat([BACKTEST_SCHEMA.to_frame(), *of_each]))
+
+
+def only_method(models: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Models with the candidates of one method alone, and the curves that it may need."""
+    curves = [seasonal.name for seasonal in methods.SEASONAL]
+    own = pl.element().struct.field("method").is_in([name, *curves])
+    return models.with_columns(pl.col("candidates").list.filter(own))
+
+
+def with_actual(forecasts: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts with the valid reading of their hour, `BACKTEST_SCHEMA`."""
     actual = readings.filter(pl.col("flag").cast(pl.String) == "valid", pl.col("value").is_finite())
-    rows = made.join(
+    return forecasts.join(
         actual.select(pl.col("station_id", "parameter").cast(pl.String), "hour", actual="value"),
         on=_KEY,
         how="left",
         maintain_order="left",
     )
-    return Forecasts(rows, models)
 
 
 def backtest_scores(rows: pl.DataFrame, *by: str) -> pl.DataFrame:

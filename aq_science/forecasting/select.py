@@ -28,7 +28,7 @@ from aq_science.forecasting.grid import (
     series_keys,
     usable,
 )
-from aq_science.forecasting.intervals import error_quantiles, scale_of, scaled_quantiles
+from aq_science.forecasting.intervals import error_quantiles, possible, scale_of, scaled_quantiles
 from aq_science.forecasting.methods.protocol import Failed, Fitted, Learned, Method, Seasonal
 from aq_science.forecasting.network_models import Key, NetworkModels, Served
 from aq_science.forecasting.schema import ANY_LAG, HORIZONS, LAGS, NO_READINGS, WINDOW_HOURS
@@ -412,7 +412,8 @@ def _at_lag(
             continue
         learned_early = method.fit(state.take(slice(cut - lag)), actual[: cut - lag])
         learned = method.fit(last_state, actual)
-        predicted = _predict(method, learned_early, state)[held_out]
+        # As it is served: an error against what no forecast says would make intervals too wide.
+        predicted = possible(history.parameter, _predict(method, learned_early, state)[held_out])
         made = dict(_candidates(history, lag, method, learned, target, predicted, scales))
         for j in range(len(history.columns)):
             for fitted in (learned_early[j], learned[j]):
@@ -450,15 +451,16 @@ def _of_network(
         served = context.network.on(Key(method.name, history.parameter, lag), context.day)
         if lag not in method.lags or served is None:
             continue
-        predicted = method.predict(served.scored, state)
-        newest = method.predict(served.newest, state)
-        serving = _sounder(served, target, predicted.value, newest.value)
+        made = method.predict(served.scored, state)
+        predicted = possible(history.parameter, made.value)
+        newest = possible(history.parameter, method.predict(served.newest, state).value)
+        serving = _sounder(served, target, predicted, newest)
         learned = json.dumps(serving.isoformat())
         for j in range(target.shape[1]):
-            errors = _Errors(target[:, j], predicted.value[:, j], state.last[:, j], fallback[:, j])
+            errors = _Errors(target[:, j], predicted[:, j], state.last[:, j], fallback[:, j])
             if errors.scored.sum() < MIN_PAIRS:
                 continue
-            scaled = (target[:, j] - predicted.value[:, j]) / predicted.size[:, j]
+            scaled = (target[:, j] - predicted[:, j]) / made.size[:, j]
             candidate = {"lag": lag, "method": method.name, "learned": learned}
             yield j, errors.entrant(candidate | scaled_quantiles(scaled))
 

@@ -51,7 +51,7 @@ def test_readings_that_end_before_scoring_starts_are_an_error() -> None:
 
 
 def test_what_comes_later_changes_no_forecast() -> None:
-    values = [20.0 + 8 * ((n * 7919) % 24) / 24 + (n % 24) / 3 for n in range(24 * 14)]
+    values = [20.0 + 8 * ((n * 7919) % 31) / 31 + (n % 24) / 3 for n in range(24 * 14)]
     start = MIDNIGHT - 12 * DAY
     readings = hourly(values, start).select("station_id", "parameter", "hour", "value", "flag")
     issue = MIDNIGHT + 5 * HOUR
@@ -63,6 +63,14 @@ def test_what_comes_later_changes_no_forecast() -> None:
     )
     made = backtest(seen_by(changed, block), block, series).rows
     assert plain.schema == BACKTEST_SCHEMA
+    each = backtest(seen_by(readings, block), block, series, each_method=True)
+    assert each.rows.equals(plain)
+    of_each = each.of_each.group_by("model").len()
+    assert dict(of_each.iter_rows()) == {
+        "persistence": 12,
+        "prophet_residual": 12,
+        "prophet_regression": 12,
+    }
     assert len(plain) == 12
     assert made.drop("actual").equals(plain.drop("actual"))
     assert not made.equals(plain)
