@@ -38,8 +38,19 @@ def test_the_licence_is_the_one_that_is_named() -> None:
 
 
 def test_locks_name_no_index() -> None:
-    for lock in ROOT.glob("*.lock"):
+    for lock in [*ROOT.glob("*.lock"), *ROOT.glob("deploy/*.lock")]:
         assert "://" not in lock.read_text("utf-8"), lock.name
+
+
+def test_mlflows_server_has_the_version_of_its_client() -> None:
+    """They share the tables of a SQLite file."""
+    locks = (ROOT / "requirements-dev.lock", ROOT / "deploy" / "mlflow.lock")
+    client, server = (
+        re.search(r"^mlflow-skinny==(\S+)", lock.read_text("utf-8"), re.MULTILINE) for lock in locks
+    )
+    assert client
+    assert server
+    assert client[1] == server[1]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
