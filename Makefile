@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo up quick test check check-workflows format docs bench agreement lock image clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs bench agreement mlflow lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
@@ -21,6 +21,7 @@ help:
 	@echo "make hooks   let git check each commit"
 	@echo "make bench   run the benchmarks"
 	@echo "make agreement  compare numbers with those of other people's code"
+	@echo "make mlflow  record fits on an MLflow server of its own"
 	@echo "make lock    write the lock files anew; UPGRADE=1 takes the newest versions"
 	@echo "make image   build the container image aq-platform:local"
 	@echo "make clean   remove .venv and the demo's data (.aq)"
@@ -95,13 +96,21 @@ agreement: setup
 	$(BIN)/uv pip install --quiet --python build/agreement --require-hashes -r benchmarks/agreement.lock
 	PYTHONPATH=. build/agreement/bin/python -m benchmarks.agreement
 
+# MLflow's server, which wants an older pyarrow than the platform, in one of its own.
+mlflow: setup
+	$(BIN)/uv venv --quiet --allow-existing build/mlflow
+	$(BIN)/uv pip install --quiet --python build/mlflow --require-hashes -r deploy/mlflow.lock
+	$(CLEAN) AQ_TEST_MLFLOW=build/mlflow/bin/mlflow \
+		$(BIN)/python -m pytest tests/system/integration/test_mlflow.py
+
 COMPILE = $(BIN)/uv pip compile --universal --no-strip-extras --generate-hashes \
 	--no-emit-index-url --quiet $(if $(UPGRADE),--upgrade)
 
 lock: setup
 	$(COMPILE) pyproject.toml -o requirements.lock
-	$(COMPILE) --group dev --extra celery pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --group dev --extra celery --extra mlflow pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --constraints requirements.lock benchmarks/agreement.in -o benchmarks/agreement.lock
+	$(COMPILE) --python-version 3.11 deploy/mlflow.in -o deploy/mlflow.lock
 
 image:
 	docker build --tag aq-platform:local .

@@ -1,11 +1,13 @@
 """The forecast models of a network: what is fitted once a day, as data."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from aq_assets.describe import FILES, described, title
+from aq_assets.fit_log import FitLog
 from aq_assets.metadata import rounded
 from aq_assets.network_models import FITTED_WITHIN
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
@@ -86,7 +88,11 @@ def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
                 own.scan_days(own.current(Window(day.start - DAY, day.start))).collect(),
             )
 
-        return chunked(context, DAY, fit, ModelTally())
+        def of_network(day: date) -> pl.DataFrame:
+            return fitted_until(network_models, Window.of_days(day, day))
+
+        log = FitLog(context, services.experiments, of_network)
+        return chunked(context, DAY, fit, ModelTally(log))
 
     return models
 
@@ -102,8 +108,17 @@ class ModelTally(Tally):
 
     newest_by = "day"
 
+    def __init__(self, log: FitLog) -> None:
+        super().__init__()
+        self.log = log
+
     def count(self, frame: pl.DataFrame) -> None:
-        """Nothing: the last day's models say all."""
+        """Hand them on: here, the last day's models say all."""
+        self.log.add(frame)
+
+    def finish(self) -> None:
+        """Record what is stored by now."""
+        self.log.write()
 
     def counts(self) -> dict[str, Any]:
         last = self.newest
@@ -117,6 +132,8 @@ class ModelTally(Tally):
             skill = last.filter(pl.col("parameter") == parameter)["skill_h1"].mean()
             if isinstance(skill, float):
                 shown[f"skill_h1_{parameter}"] = rounded(skill)
+        if self.log.outcome is not None:
+            shown["experiment"] = self.log.outcome
         return shown
 
     def tables(self) -> dict[str, pl.DataFrame]:

@@ -92,6 +92,8 @@ def findings(*, send_test_alert: bool = False) -> list[Finding]:
         _check("Dagster instance", lambda: _instance(services)),
         _check("alerts", lambda: _alerts(send=send_test_alert)),
     ]
+    if (record := services.experiments).on:
+        found.append(_check("experiments", record.examine))
     for network in services.networks:
         for what, examination in _OF_A_NETWORK.items():
             found.append(_check(f"{network}: {what}", partial(examination, services, network)))

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from aq_resources.attribution import station_attributions
 from aq_resources.clock import Clock, open_clock, system_clock
+from aq_resources.experiments import ExperimentLog, open_experiments
 from aq_resources.failures import PermanentFailure, SettingsError
 from aq_resources.folders import refuse_unusable
 from aq_resources.io_managers import ObjectStoreIOManager
@@ -106,6 +107,12 @@ class Services:
             },
             lambda network: station_attributions(self.warehouse, network),
         )
+
+    @cached_property
+    def experiments(self) -> ExperimentLog:
+        """Where fits of models are recorded, if anywhere."""
+        settings = self.settings
+        return open_experiments(settings.mlflow_tracking_uri, settings.forecast_models_until)
 
     @property
     def chunk(self) -> timedelta:

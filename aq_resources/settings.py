@@ -28,6 +28,8 @@ from aq_science.indices.us_epa_tables import AqiTable
 from aq_science.units import EU_REFERENCE_C
 
 _S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9._-]+(/[^?#*\[\]\\]*)?")
+# Three slashes are a path below the working folder, which differs from one process to another.
+_SQLITE_FILE = re.compile(r"sqlite:////[^?#%]+")
 _HOST_NAME = re.compile(r"[\w.-]+")
 # A user name or a password in an address; a password may hold what would end the host's part.
 _LOGIN = re.compile(
@@ -84,7 +86,10 @@ class Settings(EnvironmentSettings):
     """Where things are kept and how the work is done."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_", env_ignore_empty=True)
-    login = "S3's keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    login = (
+        "S3's keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, MLflow's login is "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+    )
 
     home: Path = Field(Path(".aq"), description="Folder of everything the embedded default writes")
     object_store: str = Field(
@@ -158,6 +163,11 @@ class Settings(EnvironmentSettings):
         description="Names under which the UI may be asked, with commas between; those of loopback "
         "and of `AQ_UI_URL` are known",
     )
+    mlflow_tracking_uri: str = Field(
+        "",
+        description="Where MLflow records fits of models: `sqlite:////path/mlflow.db` or "
+        "`http(s)://…`; default nowhere",
+    )
     clock: str = Field(
         "", description="Simulated time, as `aq sandbox --speed` prints it; default the real one"
     )
@@ -214,6 +224,18 @@ class Settings(EnvironmentSettings):
             raise ValueError("must be a folder without *, ?, [ or ] in its path")
         if value.startswith("s3://") and not _S3_ADDRESS.fullmatch(value):
             raise ValueError("must be s3://bucket/prefix, without ?, #, *, [ or ]")
+        return value.rstrip("/")
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _known_record(cls, value: str) -> str:
+        if value and not (
+            value.startswith(("http://", "https://")) or _SQLITE_FILE.fullmatch(value)
+        ):
+            raise ValueError(
+                "must be sqlite:/// and the whole path of a file (four slashes, without ?, # or "
+                f"%), or http://, https:// and a server, not {value!r}"
+            )
         return value.rstrip("/")
 
     # Before the search for a login, which belongs in a libpq string.

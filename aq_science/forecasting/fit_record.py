@@ -44,7 +44,7 @@ def fit_record(models: pl.DataFrame, network_models: pl.DataFrame) -> FitRecord:
 
     Args:
         models: `FORECAST_MODELS` of one day, at least a row.
-        network_models: `NETWORK_MODELS` of the day; none where no method sees the whole network.
+        network_models: `NETWORK_MODELS` that they may point at, of several fits.
     """
     metrics: dict[str, float] = {}
     served: dict[str, dict[str, str]] = {}

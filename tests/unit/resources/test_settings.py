@@ -54,6 +54,9 @@ def test_home_is_absolute_whatever_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
         ("AQ_GAS_REFERENCE_CELSIUS", "warm", "valid number"),
         ("AQ_OBJECT_STORE", "/data", "must start with file:// or s3://, not '/data'"),
         ("AQ_WAREHOUSE", "postgres://u:secret@h/db", "must start with ducklake:"),
+        ("AQ_MLFLOW_TRACKING_URI", "mlflow.db", "must be sqlite:/// and the whole path"),
+        ("AQ_MLFLOW_TRACKING_URI", "sqlite:///mlflow.db", "four slashes"),
+        ("AQ_MLFLOW_TRACKING_URI", "http://me:secret@host", "MLFLOW_TRACKING_PASSWORD"),
     ],
 )
 def test_bad_value_is_one_readable_line(
