@@ -286,8 +286,13 @@ class _Entrant:
     scores: Row
 
     def rank(self, incumbent: str | None) -> float:
-        """By which candidates are put in order: what served has an advantage, if it is any good."""
-        kept = self.candidate["method"] == incumbent and self.ratio <= 1
+        """By which candidates are put in order: what served has an advantage, if it is any good.
+
+        The baseline has none. It serves where nothing was better for a week, and what is better by
+        a little most weeks would have to wait for a week in which it is by much.
+        """
+        method = self.candidate["method"]
+        kept = method == incumbent and method != methods.BASELINE.name and self.ratio <= 1
         return self.ratio - HYSTERESIS if kept else self.ratio
 
 

@@ -238,10 +238,12 @@ def test_many_issue_times_are_as_each_alone(
 class Guess:
     """It knows what comes but for a share of persistence's error; later fits may know it less."""
 
-    name = "guess"
     lags: tuple[int, ...] = (1, 2)
 
-    def __init__(self, error: float, error_of_newest: float | None = None) -> None:
+    def __init__(
+        self, error: float, error_of_newest: float | None = None, name: str = "guess"
+    ) -> None:
+        self.name = name
         self.errors = [error, error if error_of_newest is None else error_of_newest]
 
     def fit(self, history: History, lag: int) -> Learned:
@@ -256,41 +258,48 @@ class Guess:
 CUT = int((MIDNIGHT - WEEK).timestamp()) // 3600
 
 
-def fitted_beside(
-    readings: pl.DataFrame, ratio: float, previous: pl.DataFrame | None
-) -> dict[str, object]:
+def fitted_with(
+    readings: pl.DataFrame, *guesses: Guess, previous: pl.DataFrame | None = None
+) -> pl.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "NETWORK", (Guess(ratio),))
+        patch.setattr(methods, "NETWORK", guesses)
         network = pl.concat([fit_network_models(readings, to, DAY) for to in (DAY - WEEK, DAY)])
-        return model_of(fit_models(readings, DAY, keys("first"), network, previous), "first")
+        return fit_models(readings, DAY, keys("first"), network, previous)
 
 
 def test_what_served_stays_unless_another_is_clearly_better(readings: pl.DataFrame) -> None:
-    before = fit_models(readings, DAY, keys("first"))
-    best = model_of(before, "first")
-    ratio = 1 - float(str(best["skill_h1"]))
-    assert fitted_beside(readings, ratio - HYSTERESIS / 2, None)["model"] == "guess"
-    assert fitted_beside(readings, ratio - HYSTERESIS / 2, before)["model"] == best["model"]
-    assert fitted_beside(readings, ratio - 2 * HYSTERESIS, before)["model"] == "guess"
+    one, little, much = Guess(0.7), Guess(0.68, name="little"), Guess(0.6, name="much")
+    before = fitted_with(readings, one)
+    assert before["model"].to_list() == ["guess"]
+    assert fitted_with(readings, one, little)["model"].to_list() == ["little"]
+    stayed = fitted_with(readings, one, little, previous=before)
+    assert stayed["model"].to_list() == ["guess"]
+    assert stayed["skill_h1"].item() == pytest.approx(0.3, abs=1e-6)
+    assert fitted_with(readings, one, much, previous=before)["model"].to_list() == ["much"]
+    assert 0.7 - 0.6 > HYSTERESIS > 0.7 - 0.68
+
+
+def test_persistence_gives_way_to_whatever_is_better(readings: pl.DataFrame) -> None:
+    before = fitted_with(readings, Guess(1.5))
+    assert before["model"].to_list() == ["persistence"]
+    after = fitted_with(readings, Guess(0.99), previous=before)
+    assert after["model"].to_list() == ["guess"]
 
 
 @pytest.mark.parametrize(("error_of_newest", "serving"), [(0.5, DAY), (0.9, DAY - WEEK)])
 def test_a_newer_fit_that_is_worse_on_a_week_it_has_seen_does_not_serve(
     readings: pl.DataFrame, error_of_newest: float, serving: date
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "NETWORK", (Guess(0.6, error_of_newest),))
-        network = pl.concat([fit_network_models(readings, to, DAY) for to in (DAY - WEEK, DAY)])
-        models = fit_models(readings, DAY, keys("first"), network)
+    models = fitted_with(readings, Guess(0.6, error_of_newest))
     candidates = models.explode("candidates").unnest("candidates").filter(method="guess")
     assert set(candidates["learned"]) == {json.dumps(serving.isoformat())}
 
 
 def test_what_is_worse_than_persistence_does_not_stay(readings: pl.DataFrame) -> None:
-    row = fitted_beside(readings, 0.5, None)
-    assert row["model"] == "guess"
-    previous = pl.DataFrame([row], schema=fit_models(EMPTY, DAY, keys("first")).schema)
-    assert fitted_beside(readings, 1.02, previous)["model"] != "guess"
+    before = fitted_with(readings, Guess(0.5))
+    assert before["model"].to_list() == ["guess"]
+    after = fitted_with(readings, Guess(1.02), previous=before)
+    assert after["model"].to_list() == ["persistence"]
 
 
 def odd(kind: str) -> pl.DataFrame:
