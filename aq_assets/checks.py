@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset_check, multi_asset_check
 from aq_assets.forecast_drift import build_drift_check
 from aq_assets.freshness import allowed_silence, newest_hour
 from aq_assets.hourly_readings import ANSWERS_SET_ASIDE
@@ -50,7 +51,7 @@ def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
 def _station_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "stations"])
 
-    @dg.asset_check(
+    @asset_check(
         asset=key,
         name="plausible_positions",
         description=(
@@ -84,7 +85,7 @@ def _newest_metadata(
 def _raw_pull_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "raw_pulls"])
 
-    @dg.asset_check(
+    @asset_check(
         asset=key,
         name="every_station_answered",
         description=(
@@ -107,7 +108,7 @@ def _raw_pull_checks(config: NetworkConfig) -> dg.AssetChecksDefinition:
 def _answer_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "hourly_readings"])
 
-    @dg.asset_check(
+    @asset_check(
         asset=key,
         name="every_answer_read",
         description=(
@@ -132,7 +133,7 @@ def _recency_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "hourly_readings"])
     allowed = allowed_silence(config)
 
-    @dg.asset_check(
+    @asset_check(
         asset=key,
         name=NEWEST_HOUR,
         description=(
@@ -176,7 +177,7 @@ def _rule_checks(config: NetworkConfig, table: Table) -> dg.AssetChecksDefinitio
             0, dg.AssetCheckSpec(DECLARED_SCHEMA, asset=key, blocking=blocking, description=text)
         )
 
-    @dg.multi_asset_check(name=f"{config.name}_{table.name}_checks", specs=specs)
+    @multi_asset_check(name=f"{config.name}_{table.name}_checks", specs=specs)
     def rule_checks(
         context: dg.AssetCheckExecutionContext, services: dg.ResourceParam[Services]
     ) -> Iterator[dg.AssetCheckResult]:
@@ -287,7 +288,7 @@ class _InWarehouse:
 def _valid_days_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
     key = dg.AssetKey([config.name, "daily_averages"])
 
-    @dg.asset_check(
+    @asset_check(
         asset=key,
         name="enough_valid_days",
         description="At least three quarters of the past station-days meet the 75 % rule.",

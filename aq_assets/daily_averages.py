@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.metadata import percent, unit_key
 from aq_assets.panels import SHOWN, station_names, station_panels
@@ -67,7 +68,7 @@ def build_daily_averages(
 ) -> dg.AssetsDefinition:
     """`<network>/daily_averages`: one row a station, parameter and local day."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "daily_averages",

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.daily_averages import HOURS_READ, elsewhere_by, reach, zones_of
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
@@ -24,7 +25,7 @@ from aq_science.windows import Window
 def build_daily_averages_by_rule(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/daily_averages_by_rule`: one row a station, parameter, local day and rule."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             DAILY_AVERAGES_BY_RULE.name,

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, window_of, windows_around
@@ -24,7 +25,7 @@ REPORTED = 28 * DAY
 def build_data_quality(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/data_quality`: hours by flag and quality test."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "data_quality",

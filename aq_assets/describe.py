@@ -31,7 +31,7 @@ def described(
     kinds: set[str],
     table: Table,
 ) -> dict[str, Any]:
-    """Arguments of `@dg.asset` that are the same for every asset of a chain.
+    """Arguments of `@asset` that are the same for every asset of a chain.
 
     Args:
         config: The network, which is key prefix, group and tag.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import TABLES, described, title
 from aq_assets.metadata import table_metadata
 from aq_resources.network_client import DimensionClient
@@ -17,7 +18,7 @@ def build_dimension(config: NetworkConfig, name: str) -> dg.AssetsDefinition:
     """`<network>/<name>`: the table as the network lists it today."""
     table = WAREHOUSE_TABLES[name]
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             name,

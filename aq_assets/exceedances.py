@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import TABLES, described, title
 from aq_assets.metadata import table_metadata
 from aq_resources.network_settings import NetworkConfig
@@ -18,7 +19,7 @@ _SHOWN = 50
 def build_exceedances(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/exceedances`: one row a station, parameter, year and limit."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "exceedances",

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset_check
 from aq_assets.metadata import table_metadata
 from aq_assets.panels import SHOWN
 from aq_resources.network_settings import NetworkConfig
@@ -29,7 +30,7 @@ def build_drift_check(config: NetworkConfig) -> dg.AssetChecksDefinition:
     """`no_drift` on `<network>/forecast_scores`."""
     low, high = COVERAGE_BAND
 
-    @dg.asset_check(
+    @asset_check(
         asset=dg.AssetKey([config.name, FORECAST_SCORES.name]),
         name=NO_DRIFT,
         description=(

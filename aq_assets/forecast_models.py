@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, described, title
 from aq_assets.fit_log import FitLog
 from aq_assets.metadata import rounded
@@ -40,7 +41,7 @@ _SHOWN = (
 def build_forecast_models(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/forecast_models`: what was fitted on the weeks before each day, as data."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "forecast_models",

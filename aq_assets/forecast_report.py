@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import TABLES, described, title
 from aq_assets.metadata import named, table_metadata
 from aq_assets.stations import names_of_stations
@@ -23,7 +24,7 @@ def build_forecast_report(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/forecast_report`: one row a station, parameter, horizon, month, model and mode."""
     daily = FORECAST_SCORES_BY_MODEL
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             FORECAST_REPORT.name,

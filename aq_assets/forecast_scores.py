@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.partitions import ONE_RUN, daily_partitions, window_of, windows_around
 from aq_assets.score_report import REPORTED, ScorePictures, ScoreTally, day_details
@@ -59,7 +60,7 @@ def _build(
 ) -> dg.AssetsDefinition:
     forecasts = dg.AssetKey([config.name, "forecasts"])
 
-    @dg.asset(
+    @asset(
         **described(config, table.name, io_manager=TABLES, kinds={"duckdb", "polars"}, table=table),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,

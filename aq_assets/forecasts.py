@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.forecast_models import fitted_until
 from aq_assets.panels import SHOWN, axis_label, short, station_names
@@ -51,7 +52,7 @@ _SHOWN = (
 def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/forecasts`: hours H and H+1, issued for every hour H."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "forecasts",

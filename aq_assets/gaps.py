@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.freshness import allowed_silence
 from aq_assets.panels import station_names
@@ -27,7 +28,7 @@ from aq_science.windows import Window
 def build_gaps(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/gaps`: one row a station, parameter and run of hours without a valid value."""
 
-    @dg.asset(
+    @asset(
         **described(config, "gaps", io_manager=TABLES, kinds={"duckdb", "polars"}, table=GAPS),
         partitions_def=daily_partitions(config),
         backfill_policy=ONE_RUN,

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.panels import station_names
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
@@ -25,7 +26,7 @@ _READ = ("station_id", "parameter", "hour", "value", "flag")
 def build_hourly_indices(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/hourly_indices`: one row a station, parameter and hour."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             HOURLY_INDICES.name,

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, described, title
 from aq_assets.metadata import percent, table_metadata
 from aq_assets.panels import SHOWN, station_names, station_panels
@@ -42,7 +43,7 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
     """`<network>/hourly_readings`: one row a station, parameter and hour, flagged by `suite`."""
     partitions = daily_partitions(config)
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "hourly_readings",

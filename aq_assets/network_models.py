@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, described, title
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stream import Tally, chunked
@@ -36,7 +37,7 @@ _SHOWN = ("parameter", "lag", "method", "trained_from", "trained_to", "n_station
 def build_network_models(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/network_models`: what was fitted on all stations before each week, as data."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "network_models",

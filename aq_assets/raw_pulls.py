@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, described, title
 from aq_assets.metadata import table_metadata
 from aq_assets.partitions import ONE_RUN, daily_partitions, window_of
@@ -29,7 +30,7 @@ _SHOWN = 20
 def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/raw_pulls`: every answer over the window, in as few requests as allowed."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "raw_pulls",

@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from aq_assets.calendars import Bars, bars
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.plots import picture
@@ -40,7 +41,7 @@ _SHOWN = (
 def build_revisions(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/revisions`: one row a change of an hour that was already known."""
 
-    @dg.asset(
+    @asset(
         **described(
             config, "revisions", io_manager=TABLES, kinds={"duckdb", "polars"}, table=REVISIONS
         ),

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import TABLES, described, title
 from aq_assets.metadata import table_metadata
 from aq_assets.stations import known_stations
@@ -17,7 +18,7 @@ _SHOWN = ("station_id", "name", "valid_from", "moved_km", "latitude", "longitude
 def build_station_history(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/station_history`: one row a station and description."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             STATION_HISTORY.name,

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import FILES, TABLES, described, title
 from aq_assets.partitions import ONE_RUN, daily_partitions, windows_around
 from aq_assets.stream import Tally, chunked
@@ -21,7 +22,7 @@ from aq_science.windows import Window
 def build_station_places(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/station_places`: one row a station and day that a record names a place for."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "station_places",

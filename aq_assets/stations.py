@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import TABLES, described, title
 from aq_assets.metadata import table_metadata
 from aq_assets.panels import station_names
@@ -23,7 +24,7 @@ _SHOWN_PROBLEMS = 200
 def build_stations(config: NetworkConfig) -> dg.AssetsDefinition:
     """`<network>/stations`: one row a station, as the network describes it today."""
 
-    @dg.asset(
+    @asset(
         **described(
             config,
             "stations",

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from aq_assets.declare import asset
 from aq_assets.describe import OWNER
 from aq_assets.metadata import table_metadata
 from aq_resources.clock import system_clock
@@ -55,7 +56,7 @@ def _described(name: str, kinds: set[str]) -> dict[str, Any]:
 
 
 def _warehouse() -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset(
         **_described("warehouse", {"duckdb", "parquet"}),
         description=(
             "The warehouse's Parquet with small files merged, snapshots older than "
@@ -91,7 +92,7 @@ def _warehouse() -> dg.AssetsDefinition:
 
 
 def _run_history() -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset(
         **_described("run_history", {"dagster"}),
         description=(
             "Dagster's runs, events and logs without those older than AQ_KEEP_HISTORY_DAYS; the "
@@ -119,7 +120,7 @@ def _run_history() -> dg.AssetsDefinition:
 
 
 def _raw_pulls(*, on_s3: bool) -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset(
         **_described("raw_pulls", {"json", "s3"} if on_s3 else {"json"}),
         description=(
             "Raw pulls of every network with the many small files of a finished day merged into "

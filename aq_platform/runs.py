@@ -17,9 +17,9 @@ from aq_assets.partitions import partition_or_range
 from aq_platform.instance import PROCESS_TAG
 from aq_platform.processes import own_identity
 from aq_resources.dagster_storage.run_health import beating
-from aq_resources.failures import check_detail, step_failure_reason
 from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.run_failures import check_detail, step_failure_reason
 from aq_resources.services import Services
 from aq_science.stations import day_zone
 from aq_science.windows import DAY, HOUR, Window, midnight

@@ -17,6 +17,7 @@ import polars as pl
 
 from aq_resources.attribution import file_metadata
 from aq_resources.failures import PermanentFailure
+from aq_resources.run_failures import failing_as_dagster
 from aq_resources.stores.day_files import DayFiles, by_day, file_name
 from aq_resources.stores.object_store import ObjectStore
 from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
@@ -99,6 +100,7 @@ class ObjectStoreIOManager(dg.IOManager):
         self.schemas = schemas
         self.attributions = attributions
 
+    @failing_as_dagster
     def handle_output(self, context: dg.OutputContext, obj: AnswerStream | FrameStream) -> None:
         """Store the stream and attach address, rows, schema and checksum."""
         network, name = context.asset_key.path
@@ -112,6 +114,7 @@ class ObjectStoreIOManager(dg.IOManager):
         else:
             raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
 
+    @failing_as_dagster
     def load_input(self, context: dg.InputContext) -> RawPullStore | DayFiles:
         """A handle that reads what it is asked for; nothing is read yet."""
         network, name = context.asset_key.path
@@ -212,6 +215,7 @@ class DuckDBIOManager(dg.IOManager):
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
 
+    @failing_as_dagster
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | FrameStream) -> None:
         """Replace the run's partitions (or the whole table) by the rows given."""
         network, name = context.asset_key.path
@@ -237,6 +241,7 @@ class DuckDBIOManager(dg.IOManager):
         totals = {"partitions": len(details), "rows": rows}
         _attach(context, details, _with_totals(obj.summary(), totals))
 
+    @failing_as_dagster
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:
         """The whole table (unpartitioned), or the rows of the partitions asked for."""
         network, name = context.asset_key.path

@@ -14,7 +14,7 @@ from itertools import takewhile
 import dagster as dg
 
 from aq_assets.partitions import partition_window
-from aq_resources.failures import check_detail, step_failure_reason
+from aq_resources.run_failures import check_detail, step_failure_reason
 from aq_sensors.alerts.evidence import CheckEvaluated, Evidence, RunFailed, RunSucceeded
 from aq_sensors.alerts.state import AlertState
 

@@ -117,7 +117,7 @@ def test_a_proxy_that_is_none_is_named_without_its_password(
 def test_a_failure_never_says_one(kind: type[TransientFailure | PermanentFailure]) -> None:
     keep_secret(SECRET)
     failure = kind(f"it says {SECRET}")
-    assert failure.message == failure.description == "it says ***"
+    assert failure.message == str(failure) == "it says ***"
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from aq_assets.declare import asset, asset_check
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
@@ -50,26 +51,26 @@ class Upstream:
 
 
 def definitions(upstream: Upstream) -> dg.Definitions:
-    @dg.asset(key_prefix="airqino", partitions_def=DAYS)
+    @asset(key_prefix="airqino", partitions_def=DAYS)
     def raw_pulls() -> None:
         if upstream.failure is not None:
             raise upstream.failure
 
-    @dg.asset(key_prefix="airqino", partitions_def=DAYS, deps=[raw_pulls])
+    @asset(key_prefix="airqino", partitions_def=DAYS, deps=[raw_pulls])
     def hourly_readings() -> None:
         pass
 
-    @dg.asset(key_prefix="airqino", partitions_def=DAYS, deps=[hourly_readings])
+    @asset(key_prefix="airqino", partitions_def=DAYS, deps=[hourly_readings])
     def daily_averages() -> None:
         pass
 
-    @dg.asset_check(asset=hourly_readings, blocking=True)
+    @asset_check(asset=hourly_readings, blocking=True)
     def unique_hours() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             passed=upstream.bad_rows == 0, metadata={"bad_rows": upstream.bad_rows}
         )
 
-    @dg.asset_check(asset=hourly_readings)
+    @asset_check(asset=hourly_readings)
     def newest_hour_is_recent() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             passed=upstream.old_rows == 0, severity=dg.AssetCheckSeverity.WARN
