@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
-from aq_platform.as_known import Moment
 from aq_resources.failures import SettingsError
-from aq_resources.network_settings import NetworkConfig
-from aq_resources.services import Services
+
+if TYPE_CHECKING:
+    from aq_resources.network_settings import NetworkConfig
+    from aq_resources.services import Services
+
+
+@dataclass(frozen=True)
+class Moment:
+    """As known at which time, and of which days.
+
+    Attributes:
+        as_known_at: UTC; what was received in that very instant counts.
+        first: First day: UTC of hours, local of averages. None for the first that was pulled.
+        last: Last day, included. None for the last that was pulled.
+    """
+
+    as_known_at: datetime
+    first: date | None = None
+    last: date | None = None
 
 
 def parse_days(start: str, end: str) -> tuple[date, date]:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
 from glob import escape
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
 from aq_assets.as_known import KnownThen, around
+from aq_platform.arguments import Moment
+from aq_platform.query import Opened
 from aq_resources.failures import PermanentFailure
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.day_files import parquet_bytes
 from aq_resources.warehouse.connection import connect_to_nothing
-from aq_resources.warehouse.ddl import LAKE, UNION_SCHEMA, publish_files
+from aq_resources.warehouse.ddl import publish_files
+from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.names import LAKE, UNION_SCHEMA
 from aq_resources.warehouse.reading import check_select, confine_to, tables_read
 from aq_science.tables.core import Table
 from aq_science.tables.daily_averages import DAILY_AVERAGES
@@ -37,39 +39,34 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Moment:
-    """As known at which time, and of which days.
+class TablesThen:
+    """The tables that a query names as they were known.
 
     Attributes:
-        as_known_at: UTC; what was received in that very instant counts.
-        first: First day: UTC of hours, local of averages. None for the first that was pulled.
-        last: Last day, included. None for the last that was pulled.
+        services: For the stores, the networks and their clients.
+        moment: The time, and the days.
+        say: Takes a line of text after each window that is done.
     """
 
-    as_known_at: datetime
-    first: date | None = None
-    last: date | None = None
+    services: Services
+    moment: Moment
+    say: Say
+
+    @property
+    def location(self) -> WarehouseLocation:
+        """Of the warehouse."""
+        return self.services.warehouse.location
+
+    def open(self, sql: str) -> AbstractContextManager[Opened]:
+        """As `aq_platform.query.Tables`; only what the query names is made.
+
+        Raises `PermanentFailure` also where it names another table, or raw pulls are damaged.
+        """
+        return _tables_as_known(self.services, sql, self.moment, self.say)
 
 
 @contextmanager
-def tables_as_known(
-    services: Services, sql: str, moment: Moment, say: Say
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
-    """A confined connection in which the tables of a query hold what was known.
-
-    Args:
-        services: For the stores, the networks and their clients.
-        sql: The query; only what it names is made.
-        moment: The time, and the days.
-        say: Takes a line of text after each window that is done.
-
-    Yields:
-        The connection, and the folders that it can read.
-
-    Raises:
-        PermanentFailure: The query is none, names another table, or raw pulls are damaged.
-        duckdb.Error: The query cannot be parsed, or the warehouse not read.
-    """
+def _tables_as_known(services: Services, sql: str, moment: Moment, say: Say) -> Iterator[Opened]:
     with (
         closing(connect_to_nothing()) as connection,
         tempfile.TemporaryDirectory(prefix="aq-as-known-") as folder,
@@ -93,7 +90,7 @@ def tables_as_known(
             for table in (*wanted, STATIONS):
                 publish_files(connection, config.name, table, files.pattern(table))
         confine_to(connection, [folder])
-        yield connection, [folder]
+        yield Opened(connection, [folder])
 
 
 def _refuse_others(named: set[tuple[str, str]]) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import Progress
 
-from aq_platform.tables import rich_table
+from aq_platform.tables import print_frame
 from aq_resources.failures import SettingsError
 from aq_science.forecasting.backtest import (
     BACKTEST_SCHEMA,
@@ -217,4 +217,4 @@ def print_scores(scores: Scores, console: Console) -> None:
     tables = {"Forecasts against what then came": scores.served, "Each method": scores.of_each}
     for title, table in tables.items():
         if len(table):
-            console.print(rich_table(table.with_columns(pl.selectors.float().round(4)), title))
+            print_frame(table.with_columns(pl.selectors.float().round(4)), console, title)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,8 @@ from aq_platform.console import err, legible, out, readable_errors, report_inval
 from aq_resources.failures import SettingsError
 
 if TYPE_CHECKING:
+    from aq_platform.arguments import Moment
+    from aq_platform.query import Tables
     from aq_sandbox.server import SandboxConfig
 
 app = typer.Typer(
@@ -31,9 +32,11 @@ Networks = Annotated[list[str] | None, typer.Argument(help="Networks; all enable
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001
     """Of the project's own metadata, since the image runs the code without installing it."""
-    from aq_resources.network_settings import PROJECT_ROOT
-
     if wanted:
+        import tomllib
+
+        from aq_resources.project import PROJECT_ROOT
+
         project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
         out.print(f"aq {project['version']}", highlight=False)
         raise typer.Exit
@@ -201,6 +204,9 @@ def query(
         Path | None,
         typer.Option(help="Write CSV, JSON, Parquet or Arrow to a file", dir_okay=False),
     ] = None,
+    every_row: Annotated[
+        bool, typer.Option("--all", help="A table of every row, however many")
+    ] = False,
     as_known_at: Annotated[
         str | None,
         typer.Option(
@@ -214,17 +220,16 @@ def query(
 ) -> None:
     """Run read-only SQL over the warehouse; standard output carries the result alone.
 
-    A table shows the first rows. Every other form has all, and leaves the platform: standard error
-    gives the attribution it needs, and Parquet carries it.
+    A long table shows its first and last rows. Every other form has all, and leaves the platform:
+    standard error gives the attribution it needs, and Parquet carries it.
 
     With --as-known-at only answers received by then count. The readings are made for the query,
     which takes a while for many days.
     """
-    from aq_platform.arguments import parse_moment
-    from aq_platform.query import run_query, write_query
-    from aq_resources.services import Services
-
     with readable_errors():
+        from aq_platform.arguments import parse_moment
+        from aq_platform.query import run_query, write_query
+
         if (sql is None) == (file is None):
             raise SettingsError("aq query needs its SQL: as the argument, or by --file.")
         if output is not None and format is Format.table:
@@ -232,14 +237,30 @@ def query(
         if output is None and format in (Format.parquet, Format.arrow):
             raise SettingsError(f"--format {format.value} needs --output FILE.")
         moment = parse_moment(as_known_at, start, end)
-        text = sql if file is None else file.read_text("utf-8")
-        services = Services.from_environment()
+        text = (sql if file is None else file.read_text("utf-8")) or ""
+        tables = _tables(moment)
         if output is None:
-            lines = run_query(services, text or "", format.value, out, sys.stdout, moment=moment)
+            lines = run_query(tables, text, format.value, out, sys.stdout, every_row=every_row)
         else:
-            lines = write_query(services, text or "", format.value, output, moment)
+            lines = write_query(tables, text, format.value, output)
         for line in lines:
             err.print(legible(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def _tables(moment: Moment | None) -> Tables:
+    """What a query reads: the tables as they are, or as they were known."""
+    if moment is None:
+        from aq_platform.query import TablesNow
+
+        return TablesNow.of_environment()
+    from aq_platform.as_known import TablesThen
+    from aq_resources.services import Services
+
+    return TablesThen(
+        Services.from_environment(),
+        moment,
+        lambda line: err.print(line, highlight=False, markup=False, soft_wrap=True),
+    )
 
 
 @app.command()
@@ -299,9 +320,10 @@ def connect() -> None:
     """Print the SQL with which another DuckDB opens the warehouse, read-only."""
     with readable_errors():
         from aq_platform.connecting import connection_sql
-        from aq_resources.services import Services
+        from aq_resources.settings import Settings
+        from aq_resources.warehouse.location import WarehouseLocation
 
-        _print_lines(connection_sql(Services.from_environment()))
+        _print_lines(connection_sql(WarehouseLocation.of(Settings())))
 
 
 @app.command()
@@ -356,10 +378,14 @@ def doctor(
     ] = False,
 ) -> None:
     """Check settings, keys, clock, stores and networks, and say what to fix."""
-    from aq_platform.doctor import examine
-
     with readable_errors():
-        healthy = examine(out, send_test_alert=send_test_alert, deep=deep)
+        from aq_platform.records import RecordsCheck
+
+        # What takes longest goes first, beside all the rest.
+        with RecordsCheck.under_way() as records:
+            from aq_platform.doctor import examine
+
+            healthy = examine(out, records, send_test_alert=send_test_alert, deep=deep)
     if not healthy:
         raise typer.Exit(1)
 

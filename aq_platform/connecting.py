@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aq_resources.services import Services
 from aq_resources.warehouse.connection import endpoint_clauses
-from aq_resources.warehouse.ddl import LAKE, quoted
+from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.names import LAKE, quoted
 
 
-def connection_sql(services: Services) -> Iterator[str]:
+def connection_sql(location: WarehouseLocation) -> Iterator[str]:
     """Statements that open the warehouse, read-only, in any DuckDB with its extensions.
 
     Secrets are left out: in their place stands where they come from.
 
     Args:
-        services: For the warehouse's place.
+        location: Of the warehouse.
 
     Yields:
         Lines of SQL and comments.
     """
-    location = services.warehouse.location
     yield "INSTALL ducklake; LOAD ducklake;"
     if location.sqlite_path is not None:
         yield "INSTALL sqlite; LOAD sqlite;"

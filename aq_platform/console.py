@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_platform.records import database_failure, records_failure
+from aq_resources.failures import PlatformFailure, SettingsError
 
 if TYPE_CHECKING:
     from aq_resources.services import Services
@@ -35,8 +33,8 @@ def readable_errors() -> Iterator[None]:
     """One line for what the user can fix; anything else is a defect and keeps its traceback."""
     try:
         yield
-    except (SettingsError, PermanentFailure, TransientFailure) as error:
-        _print_error(getattr(error, "message", None) or str(error))
+    except (SettingsError, PlatformFailure) as error:
+        _print_error(str(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         err.print("[yellow]Interrupted; nothing was half-written.[/]")
@@ -74,45 +72,3 @@ def plain(text: str) -> str:
 
 def _print_error(text: str) -> None:
     err.print(f"[bold red]aq:[/] {plain(text)}", highlight=False, soft_wrap=True)
-
-
-def records_failure(reason: str) -> str:
-    """What to do where Dagster's records could not be kept, for what their database said."""
-    home = Path(os.environ.get("DAGSTER_HOME", "DAGSTER_HOME"))
-    if path := _damaged(home):
-        return (
-            f"{path}, of Dagster's records of runs, is damaged. Stop everything and restore {home} "
-            "from a backup, or move it away: Dagster then begins new records, and raw pulls, "
-            "readings and tables stay as they are."
-        )
-    return (
-        f"Dagster's records of runs cannot be kept: {reason}. Free space in DAGSTER_HOME, or see "
-        "that its database is up; then run this again."
-    )
-
-
-def _damaged(home: Path) -> Path | None:
-    """The first SQLite database of a DAGSTER_HOME that is not whole."""
-    for path in sorted(home.rglob("*.db")):
-        try:
-            with closing(sqlite3.connect(path)) as database:
-                whole = database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-        except sqlite3.OperationalError:
-            # Locked, or gone by now.
-            continue
-        except sqlite3.DatabaseError:
-            whole = False
-        if not whole:
-            return path
-    return None
-
-
-def database_failure(error: BaseException | None) -> str | None:
-    """What the database of Dagster's instance said, where that is behind the error."""
-    # Not imported for this: an error of it can only come where it has been.
-    known = sys.modules.get("sqlalchemy.exc")
-    while known is not None and error is not None:
-        if isinstance(error, known.DBAPIError):
-            return " ".join(str(error.orig).split())
-        error = error.__cause__ or error.__context__
-    return None

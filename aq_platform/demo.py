@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from aq_platform.tables import rich_table
+from aq_platform.tables import print_frame
 from aq_resources.services import Services
 
 
@@ -14,7 +14,7 @@ def print_findings(services: Services, console: Console) -> None:
     connection = services.warehouse.connect_read_only()
     try:
         for title, sql in _FINDINGS.items():
-            console.print(rich_table(connection.sql(sql).pl(), title))
+            print_frame(connection.sql(sql).pl(), console, title)
     finally:
         connection.close()
 

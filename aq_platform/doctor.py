@@ -16,9 +16,9 @@ from itertools import chain
 import httpx
 from rich.console import Console
 
-from aq_platform.console import database_failure, plain, records_failure
-from aq_platform.instance import open_instance
+from aq_platform.console import plain
 from aq_platform.processes import writing
+from aq_platform.records import RecordsCheck
 from aq_platform.sandbox_guard import guarded_services, refuse_mixing
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
@@ -40,11 +40,14 @@ class Finding:
     detail: str
 
 
-def examine(console: Console, *, send_test_alert: bool = False, deep: bool = False) -> bool:
+def examine(
+    console: Console, records: RecordsCheck, *, send_test_alert: bool = False, deep: bool = False
+) -> bool:
     """Print a line a check; True where everything is well.
 
     Args:
         console: Where to.
+        records: The look at Dagster's records, under way.
         send_test_alert: Whether every channel of alerts is to take a message.
         deep: Whether every stored file is to be read, and repaired where that can be.
 
@@ -52,7 +55,9 @@ def examine(console: Console, *, send_test_alert: bool = False, deep: bool = Fal
         Whether all is well now.
     """
     healthy = True
-    found = chain(findings(send_test_alert=send_test_alert), deep_findings(console) if deep else ())
+    found = chain(
+        findings(records, send_test_alert=send_test_alert), deep_findings(console) if deep else ()
+    )
     for finding in found:
         mark = "[green]✓[/]" if finding.healthy else "[red]✗[/]"
         console.print(
@@ -62,7 +67,7 @@ def examine(console: Console, *, send_test_alert: bool = False, deep: bool = Fal
     return healthy
 
 
-def findings(*, send_test_alert: bool = False) -> list[Finding]:
+def findings(records: RecordsCheck, *, send_test_alert: bool = False) -> list[Finding]:
     """Every check, in an order in which an early failure explains a later one."""
     try:
         services = Services.from_environment()
@@ -86,24 +91,25 @@ def findings(*, send_test_alert: bool = False) -> list[Finding]:
         # All that follows would say the same.
         services.close()
         return found
-    found += [
+    stores = [
         _check("object store", lambda: _object_store(services)),
         _check("warehouse", lambda: _warehouse(services)),
-        _check("Dagster instance", lambda: _instance(services)),
-        _check("alerts", lambda: _alerts(send=send_test_alert)),
     ]
+    others = [_check("alerts", lambda: _alerts(send=send_test_alert))]
     if (record := services.experiments).on:
-        found.append(_check("experiments", record.examine))
+        others.append(_check("experiments", record.examine))
     for network in services.networks:
         for what, examination in _OF_A_NETWORK.items():
-            found.append(_check(f"{network}: {what}", partial(examination, services, network)))
+            others.append(_check(f"{network}: {what}", partial(examination, services, network)))
     services.close()
-    return found
+    # Asked last, as it takes longest.
+    return [*found, *stores, _check("Dagster instance", records.result), *others]
 
 
 def deep_findings(console: Console) -> Iterator[Finding]:
     """What reading every stored file finds, and what was repaired."""
     from aq_platform.deep_check import FILE_ASSETS, DeepCheck
+    from aq_platform.instance import open_instance
 
     try:
         services = guarded_services()
@@ -156,22 +162,6 @@ def _warehouse(services: Services) -> str:
     )["n"][0]
     kind = "SQLite" if services.warehouse.location.sqlite_path else "Postgres"
     return f"{kind} catalog, {tables} tables and views"
-
-
-def _instance(services: Services) -> str:
-    try:
-        return _count_runs(services)
-    except Exception as error:
-        if (reason := database_failure(error)) is None:
-            raise
-        raise PermanentFailure(records_failure(reason)) from error
-
-
-def _count_runs(services: Services) -> str:
-    with open_instance(services.settings) as instance:
-        # So that the database of all runs' events is read as well.
-        instance.event_log_storage.get_concurrency_keys()
-        return f"{instance.get_runs_count()} runs recorded"
 
 
 def _alerts(*, send: bool) -> str:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from aq_platform.processes import gone, writing
-from aq_resources.network_settings import PROJECT_ROOT, NetworkConfig
+from aq_resources.project import PROJECT_ROOT
 from aq_resources.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from aq_resources.network_settings import NetworkConfig
 
 # Which process executes a run that `aq` started. The daemon notices its death too, but runs not
 # everywhere, and takes minutes.

@@ -1,4 +1,7 @@
-"""Read-only SQL over the warehouse, printed as a table, CSV or JSON, or written to a file."""
+"""Read-only SQL over the warehouse, printed as a table, CSV or JSON, or written to a file.
+
+What a table needs is DuckDB alone, so that it is there at once.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +9,112 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, Protocol, Self, TextIO
 
 import duckdb
-import msgspec
-import polars as pl
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
-from aq_platform.as_known import Moment, tables_as_known
-from aq_platform.console import err, legible
-from aq_platform.tables import rich_table
-from aq_resources.attribution import ATTRIBUTION
+from aq_platform.console import legible
+from aq_platform.tables import Column, print_table
 from aq_resources.failures import PermanentFailure
-from aq_resources.networks import network_attribution
-from aq_resources.services import Services
-from aq_resources.warehouse.ddl import UNION_SCHEMA
+from aq_resources.folders import refuse_unusable
+from aq_resources.settings import Settings
+from aq_resources.stores.object_store import open_object_store
+from aq_resources.warehouse.connection import connect_read_only
 from aq_resources.warehouse.errors import damaged_catalog
+from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_resources.warehouse.reading import check_select, confine, whole_read
 
-# Rows of a table on the screen: a person reads no more, and rich lays out 500 a second.
-SHOWN_ROWS = 200
-_COLUMN_WIDTH = 8
-_ENDLESS = 100_000
+# A table with more rows than the first shows its first and last ones, so many of each.
+WHOLE_ROWS, END_ROWS = 200, 20
 # Of msgspec's integers.
 _MOST_BITS = 63
+_NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*")
+_TIMES = re.compile(r"DATE|TIME.*|INTERVAL|BOOLEAN|UUID")
+_LONG_KIND = 24
+
+
+class Opened(NamedTuple):
+    """A confined connection, and the folders that it can read."""
+
+    connection: duckdb.DuckDBPyConnection
+    folders: list[str]
+
+
+class Tables(Protocol):
+    """What a query reads."""
+
+    @property
+    def location(self) -> WarehouseLocation:
+        """Of the warehouse."""
+
+    def open(self, sql: str) -> AbstractContextManager[Opened]:
+        """Open what a query needs.
+
+        Args:
+            sql: The query, which is looked at before anything is read for it.
+
+        Returns:
+            The connection until the block ends.
+
+        Raises:
+            PermanentFailure: The query is not one SELECT over the lake.
+            duckdb.Error: It cannot be parsed, or the warehouse not read.
+        """
+
+
+@dataclass(frozen=True)
+class TablesNow:
+    """The warehouse as it is.
+
+    Attributes:
+        location: Where it is.
+        folder: The object store, which views read.
+    """
+
+    location: WarehouseLocation
+    folder: str
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """As the environment's settings say."""
+        settings = Settings()
+        refuse_unusable(settings.home)
+        store = open_object_store(settings.object_store_url, settings.s3_endpoint_url)
+        return cls(WarehouseLocation.of(settings), store.uri(""))
+
+    @contextmanager
+    def open(self, sql: str) -> Iterator[Opened]:
+        with closing(connect_read_only(self.location)) as connection:
+            folders = confine(connection, [self.folder])
+            check_select(connection, sql)
+            yield Opened(connection, folders)
 
 
 def run_query(
-    services: Services,
+    tables: Tables,
     sql: str,
     form: str,
     console: Console,
     stream: TextIO,
-    shown_rows: int = SHOWN_ROWS,
-    moment: Moment | None = None,
+    *,
+    every_row: bool = False,
 ) -> list[str]:
     """Print the result of a query.
 
     Args:
-        services: The warehouse, and the networks' attributions.
+        tables: What it reads.
         sql: One statement, read-only.
         form: `table`, `csv` or `json`.
         console: Where a table goes.
         stream: Where CSV and JSON go; JSON is a list of objects, times are in ISO 8601.
-        shown_rows: A table has no more rows than these, CSV and JSON have all.
-        moment: What was known when; the tables as they are now without.
+        every_row: Whether a long table is printed whole, as CSV and JSON always are.
 
     Returns:
         Lines for the standard error: the attributions that CSV and JSON need, since they are
@@ -66,31 +124,27 @@ def run_query(
         PermanentFailure: The query is not one SELECT over the lake, or DuckDB refuses it; has its
             own explanation.
     """
-    with _reading(services, sql, moment) as connection:
-        location = services.warehouse.location
+    with _explained(tables, sql) as connection:
         if form == "table":
-            frame = whole_read(location, lambda: connection.sql(sql).limit(shown_rows + 1).pl())
-            return _print_table(frame, console, shown_rows)
+            page = whole_read(tables.location, lambda: _page(connection, sql, every_row=every_row))
+            return _print_page(page, console)
         stations = _stations(connection)
-        names, rows = whole_read(location, lambda: _fetched(connection, sql))
+        names, rows = whole_read(tables.location, lambda: _fetched(connection, sql))
     text = _json(names, rows) if form == "json" else _csv(names, rows)
     # A file has every value as it is; on a terminal none does anything but stand there.
     stream.write(legible(text) if stream.isatty() else text)
     return [f"Attribution: {one}" for one in _attributions(stations, sql, names, rows)]
 
 
-def write_query(
-    services: Services, sql: str, form: str, path: Path, moment: Moment | None = None
-) -> list[str]:
+def write_query(tables: Tables, sql: str, form: str, path: Path) -> list[str]:
     """Write the result of a query to a file, whole or not at all.
 
     Args:
-        services: The warehouse, and the networks' attributions.
+        tables: What it reads.
         sql: One statement, read-only.
         form: `csv`, `json`, `parquet` (its metadata carry the attribution) or `arrow` (an IPC
             file).
         path: The file, which is replaced.
-        moment: As for `run_query`.
 
     Returns:
         As `run_query`.
@@ -102,9 +156,9 @@ def write_query(
     try:
         if form in ("csv", "json"):
             with partial.open("w", encoding="utf-8", newline="") as stream:
-                lines = run_query(services, sql, form, Console(), stream, moment=moment)
+                lines = run_query(tables, sql, form, Console(), stream)
         else:
-            lines = _write_columns(services, sql, form, partial, moment)
+            lines = _write_columns(tables, sql, form, partial)
         partial.replace(path)
     except OSError as error:
         raise PermanentFailure(f"{path} cannot be written: {error.strerror}.") from error
@@ -113,12 +167,12 @@ def write_query(
     return lines
 
 
-def _write_columns(
-    services: Services, sql: str, form: str, path: Path, moment: Moment | None
-) -> list[str]:
-    with _reading(services, sql, moment) as connection:
+def _write_columns(tables: Tables, sql: str, form: str, path: Path) -> list[str]:
+    from aq_resources.attribution import ATTRIBUTION
+
+    with _explained(tables, sql) as connection:
         stations = _stations(connection)
-        frame = whole_read(services.warehouse.location, lambda: connection.sql(sql).pl())
+        frame = whole_read(tables.location, lambda: connection.sql(sql).pl())
     credits_due = _attributions(stations, sql, frame.columns, frame.rows())
     if form == "arrow":
         frame.write_ipc(path)
@@ -128,38 +182,81 @@ def _write_columns(
 
 
 @contextmanager
-def _reading(
-    services: Services, sql: str, moment: Moment | None
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A confined connection for one SELECT, with errors that say what was wrong."""
+def _explained(tables: Tables, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for one SELECT, with errors that say what was wrong."""
     folders: list[str] = []
-    opened = (
-        _lake(services, sql)
-        if moment is None
-        else tables_as_known(services, sql, moment, _say_progress)
-    )
     try:
-        with opened as (connection, folders):
+        with tables.open(sql) as (connection, folders):
             yield connection
     except duckdb.PermissionException as error:
         raise PermanentFailure(
             f"The query failed: {error}\naq query reads the lake alone: {', '.join(folders)}"
         ) from error
     except duckdb.Error as error:
-        damage = damaged_catalog(services.warehouse.location, str(error))
+        damage = damaged_catalog(tables.location, str(error))
         raise damage or PermanentFailure(f"The query failed: {error}") from error
 
 
-@contextmanager
-def _lake(services: Services, sql: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
-    with closing(services.warehouse.connect_read_only()) as connection:
-        folders = confine(connection, [services.object_store.uri("")])
-        check_select(connection, sql)
-        yield connection, folders
+@dataclass(frozen=True)
+class _Page:
+    """Rows of a result: all of them, or the first and the last of so many."""
+
+    columns: list[Column]
+    rows: Sequence[tuple[Any, ...]]
+    last: Sequence[tuple[Any, ...]]
+    count: int
 
 
-def _say_progress(line: str) -> None:
-    err.print(line, highlight=False, markup=False, soft_wrap=True)
+def _page(connection: duckdb.DuckDBPyConnection, sql: str, *, every_row: bool) -> _Page:
+    """What is shown of a result.
+
+    Counted and cut by DuckDB, which reads little of a big table for that: the ends of one on S3
+    are there long before its middle could be.
+    """
+    result = connection.sql(sql)
+    columns = [_column(*one) for one in zip(result.columns, result.types, strict=True)]
+    if every_row:
+        rows = result.fetchall()
+        return _Page(columns, rows, (), len(rows))
+    first = result.limit(WHOLE_ROWS + 1).fetchall()
+    if len(first) <= WHOLE_ROWS:
+        return _Page(columns, first, (), len(first))
+    counted = result.count("*").fetchone()
+    # Rows may have been taken away since.
+    count = max(counted[0] if counted else 0, len(first))
+    last = result.limit(END_ROWS, count - END_ROWS).fetchall()
+    return _Page(columns, first[:END_ROWS], last, count)
+
+
+def _column(name: str, kind: duckdb.sqltypes.DuckDBPyType) -> Column:
+    written = str(kind)
+    numeric = _NUMBERS.fullmatch(written) is not None
+    short = written.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ").lower()
+    return Column(
+        name,
+        numeric=numeric,
+        text=not numeric and _TIMES.fullmatch(written) is None,
+        kind=short if len(short) <= _LONG_KIND else kind.id,
+    )
+
+
+def _print_page(page: _Page, console: Console) -> list[str]:
+    """Print the rows and their number; how to get what is not shown."""
+    cut = print_table(page.columns, page.rows, console, last=page.last)
+    counted = f"{page.count:,} row{'' if page.count == 1 else 's'}"
+    if not page.last:
+        console.print(counted, highlight=False)
+        return _rest(cut)
+    console.print(
+        f"{counted}: the first {len(page.rows)} and the last {len(page.last)}", highlight=False
+    )
+    return ["All rows: --all, or --format csv > rows.csv.", *_rest(cut)]
+
+
+def _rest(cut: int | None) -> list[str]:
+    if cut is None:
+        return []
+    return [f"Longer values are cut to {cut} characters: --format csv has them whole."]
 
 
 def _fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[Any]]:
@@ -169,6 +266,8 @@ def _fetched(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str]
 
 
 def _json(names: list[str], rows: list[Any]) -> str:
+    import msgspec
+
     encoder = msgspec.json.Encoder(decimal_format="number")
     records = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
     return encoder.encode(records).decode() + "\n"
@@ -180,18 +279,6 @@ def _csv(names: list[str], rows: list[Any]) -> str:
     writer.writerow(names)
     writer.writerows([_csv_value(value) for value in row] for row in rows)
     return text.getvalue()
-
-
-def _print_table(frame: pl.DataFrame, console: Console, shown_rows: int) -> list[str]:
-    """Print the first rows; one more than these tells that there are more."""
-    _print_whole(rich_table(frame.head(shown_rows)), console)
-    if frame.height <= shown_rows:
-        return []
-    rest = (
-        f"These are the first {shown_rows} rows. All of them: --format csv > rows.csv; "
-        f"the next ones: LIMIT {shown_rows} OFFSET {shown_rows} in the query."
-    )
-    return [rest]
 
 
 def _stations(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None]]:
@@ -214,22 +301,20 @@ def _attributions(
             shown = {str(row[names.index(column)]) for row in rows}
             # A column of that name may hold something else.
             needed = [one for one in needed if one[index] in shown] or needed
-    return sorted({text or network_attribution(network) for network, _, text in needed})
+    return sorted({text or _own_attribution(network) for network, _, text in needed})
 
 
-def _print_whole(table: Table, console: Console) -> None:
-    """Print with no column squeezed to nothing; in a pipe, with none folded either."""
-    if console.is_terminal:
-        needed = _COLUMN_WIDTH * len(table.columns)
-    else:
-        needed = Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
-    console.width = max(console.width, needed)
-    console.print(table, crop=False)
+def _own_attribution(network: str) -> str:
+    from aq_resources.networks import network_attribution
+
+    return network_attribution(network)
 
 
 def _csv_value(value: Any) -> Any:
     """CSV has no lists: they go as JSON."""
     if isinstance(value, list | dict):
+        import msgspec
+
         return msgspec.json.encode(value).decode()
     return _plain(value)
 
@@ -248,6 +333,8 @@ def _distinct_names(names: list[str]) -> list[str]:
 def _json_value(value: Any) -> Any:
     """JSON's integers have no end, msgspec's have: larger ones go as they are written."""
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        import msgspec
+
         return msgspec.Raw(str(value).encode())
     return _plain(value)
 

@@ -12,9 +12,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aq_resources.failures import SettingsError
+from aq_resources.project import PROJECT_ROOT
 from aq_science.stations import km_between, usable_zone
-
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 def _known_zone(value: Any) -> Any:

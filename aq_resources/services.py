@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from aq_resources.attribution import station_attributions
 from aq_resources.clock import Clock, open_clock, system_clock
 from aq_resources.experiments import ExperimentLog, open_experiments
 from aq_resources.failures import PermanentFailure, SettingsError
 from aq_resources.folders import refuse_unusable
-from aq_resources.io_managers import ObjectStoreIOManager
 from aq_resources.network_client import NetworkClient
 from aq_resources.network_settings import NetworkConfig, networks_path, read_networks
 from aq_resources.networks import (
@@ -30,6 +30,9 @@ from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.network_models import NETWORK_MODELS
 from aq_science.tables.registry import SOME_HAVE, WAREHOUSE_TABLES
 from aq_science.tables.station_places import STATION_PLACES
+
+if TYPE_CHECKING:
+    from aq_resources.io_managers import ObjectStoreIOManager
 
 
 @dataclass
@@ -81,22 +84,17 @@ class Services:
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        settings = self.settings
-        data_path = settings.warehouse_data_path
         return Warehouse(
-            WarehouseLocation(
-                settings.warehouse_url,
-                data_path,
-                data_path.startswith("s3://") or settings.on_s3,
-                settings.s3_endpoint_url,
-            ),
-            settings.patience_seconds,
+            WarehouseLocation.of(self.settings),
+            self.settings.patience_seconds,
             {name: warehouse_tables(name) for name in self.networks},
         )
 
     @cached_property
     def files(self) -> ObjectStoreIOManager:
         """The object store's IO manager."""
+        from aq_resources.io_managers import ObjectStoreIOManager
+
         return ObjectStoreIOManager(
             self.object_store,
             self.warehouse,

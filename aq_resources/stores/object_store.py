@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
-import tenacity
-
 from aq_resources.failures import PermanentFailure, TransientFailure
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 # Keys that begin so are unfinished local writes; no listing shows them.
 _UNFINISHED = ".unfinished-"
@@ -154,6 +155,8 @@ class S3ObjectStore:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.endpoint_url = endpoint_url
+        import tenacity
+
         self._patiently = tenacity.Retrying(
             stop=tenacity.stop_after_delay(patience),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=5.0),
@@ -334,7 +337,7 @@ def _holds_object(folder: str) -> bool:
         )
 
 
-def _say_once(state: tenacity.RetryCallState) -> None:
+def _say_once(state: RetryCallState) -> None:
     """Say in the log why nothing seems to happen."""
     if state.attempt_number == 1 and state.outcome is not None:
         _log.warning("%s. Trying again for a while.", state.outcome.exception())

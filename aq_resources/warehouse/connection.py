@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 
 from aq_resources.failures import PermanentFailure
-from aq_resources.warehouse.ddl import LAKE, quoted
 from aq_resources.warehouse.errors import damage, translate_errors
 from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.names import LAKE, quoted
 
 # How long SQLite waits for another program that holds the catalog. Attaching for a writer meets it
 # more than once: measured, it fails after 2.4 times as long.
@@ -93,6 +93,20 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         connection.close()
         raise
     return connection
+
+
+def connect_read_only(location: WarehouseLocation) -> duckdb.DuckDBPyConnection:
+    """A connection for any reader: it waits for no writer and can change nothing.
+
+    Raises as `connect`; `PermanentFailure` also where there is no warehouse yet.
+    """
+    path = location.sqlite_path
+    if path is not None and not path.exists():
+        raise PermanentFailure(
+            f"There is no warehouse at {path} yet. Run `aq demo` or `aq backfill` first, or "
+            "correct AQ_HOME or AQ_WAREHOUSE."
+        )
+    return connect(location, read_only=True)
 
 
 def _refuse_emptied(location: WarehouseLocation) -> None:

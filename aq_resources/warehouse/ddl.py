@@ -1,5 +1,8 @@
 """Tables, views and their SQL types, made from the declared tables.
 
+Values stand in the SQL itself: for the first parameter of a process DuckDB imports pandas, which
+takes longer than all of this.
+
 DuckLake can spoil a file catalog in which two processes create tables at once (ducklake#1404), so
 that everything is created in one step, by a writer that holds the lock.
 """
@@ -14,6 +17,7 @@ import polars as pl
 from polars._typing import PolarsDataType
 
 from aq_resources.failures import PermanentFailure
+from aq_resources.warehouse.names import LAKE, UNION_SCHEMA, quoted
 from aq_resources.warehouse.raw_pull_view import raw_pull_rows
 from aq_science.tables.core import Table
 from aq_science.tables.raw_pulls import RAW_PULLS
@@ -21,8 +25,6 @@ from aq_science.tables.registry import WAREHOUSE_TABLES, WAREHOUSE_VIEWS
 
 # Version of the tables' layout; a warehouse with a higher one was made by newer code.
 LAYOUT_VERSION = 1
-LAKE = "lake"
-UNION_SCHEMA = "air_quality"
 
 # Types of the columns, by schema and name of a table or view.
 Existing = Mapping[tuple[str, str], Mapping[str, str]]
@@ -57,11 +59,6 @@ def _instance(dtype: PolarsDataType) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype
 
 
-def quoted(text: str) -> str:
-    """The text as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def note_layout(connection: duckdb.DuckDBPyConnection) -> bool:
     """Note the layout in a new warehouse; whether it is one.
 
@@ -72,7 +69,7 @@ def note_layout(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute("SELECT max(version) FROM main.aq_layout").fetchone()
     version = found[0] if found else None
     if version is None:
-        connection.execute("INSERT INTO main.aq_layout VALUES (?)", [LAYOUT_VERSION])
+        connection.execute(f"INSERT INTO main.aq_layout VALUES ({LAYOUT_VERSION})")
     elif version > LAYOUT_VERSION:
         raise PermanentFailure(
             f"The warehouse has layout {version}, this aq knows up to {LAYOUT_VERSION}: it was "
@@ -85,8 +82,8 @@ def rows_beside(connection: duckdb.DuckDBPyConnection, data_path: str) -> bool:
     """Whether files of rows lie where a warehouse keeps them; the layout's own count for none."""
     folder = data_path.rstrip("/")
     found = connection.execute(
-        "SELECT 1 FROM glob(?) WHERE NOT starts_with(file, ?) LIMIT 1",
-        [f"{folder}/*/*/**/*.parquet", f"{folder}/main/"],
+        f"SELECT 1 FROM glob({quoted(f'{folder}/*/*/**/*.parquet')}) "
+        f"WHERE NOT starts_with(file, {quoted(f'{folder}/main/')}) LIMIT 1"
     ).fetchone()
     return found is not None
 
@@ -104,8 +101,7 @@ def existing_columns(connection: duckdb.DuckDBPyConnection) -> Existing:
     found: dict[tuple[str, str], dict[str, str]] = {}
     for schema, table, column, kind in connection.execute(
         "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = ?",
-        [LAKE],
+        f"WHERE database_name = '{LAKE}'"
     ).fetchall():
         found.setdefault((schema, table), {})[column] = kind
     return found
@@ -114,7 +110,7 @@ def existing_columns(connection: duckdb.DuckDBPyConnection) -> Existing:
 def _existing_views(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
     """Every view, also one whose files are lost: such a one has no columns."""
     found = connection.execute(
-        "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = ?", [LAKE]
+        f"SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = '{LAKE}'"
     ).fetchall()
     return {(schema, view) for schema, view in found}
 
@@ -188,9 +184,8 @@ def ensure_table(
 def create_union(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Make `air_quality.<name>` the union of the table over every network that has it."""
     schemas = connection.execute(
-        "SELECT table_schema FROM information_schema.tables WHERE table_catalog = ? "
-        "AND table_name = ? AND table_schema <> ? ORDER BY table_schema",
-        [LAKE, name, UNION_SCHEMA],
+        f"SELECT table_schema FROM information_schema.tables WHERE table_catalog = '{LAKE}' "
+        f"AND table_name = '{name}' AND table_schema <> '{UNION_SCHEMA}' ORDER BY table_schema"
     ).fetchall()
     selects = [f"SELECT * FROM {schema}.{name}" for (schema,) in schemas]
     union = " UNION ALL BY NAME ".join(selects) or _no_rows(_DECLARED[name])

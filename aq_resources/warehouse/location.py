@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from aq_resources.failures import PermanentFailure
 from aq_resources.http.secrets import keep_secret
+from aq_resources.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,17 @@ class WarehouseLocation:
     data_path: str
     uses_s3: bool = False
     s3_endpoint_url: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As the settings say."""
+        data_path = settings.warehouse_data_path
+        return cls(
+            settings.warehouse_url,
+            data_path,
+            data_path.startswith("s3://") or settings.on_s3,
+            settings.s3_endpoint_url,
+        )
 
     @property
     def sqlite_path(self) -> Path | None:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import duckdb
-import tenacity
 
 from aq_resources.failures import PermanentFailure, TransientFailure
-from aq_resources.warehouse.ddl import LAKE, quoted
 from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.names import LAKE, quoted
 
 Result = TypeVar("Result")
 
@@ -62,6 +61,8 @@ def whole_read(location: WarehouseLocation, read: Callable[[], Result]) -> Resul
     """
     if not location.uses_s3:
         return read()
+    import tenacity
+
     tries = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_TRIES),
         wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
@@ -149,7 +150,8 @@ def tables_read(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[st
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """DuckDB's own tree of a SELECT; None for any other statement."""
-    found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    # Not as a parameter: for the first one DuckDB imports pandas, which takes longer than a query.
+    found = connection.execute(f"SELECT json_serialize_sql({quoted(sql)}::VARCHAR)").fetchone()
     tree = json.loads(found[0]) if found else {"error": True}
     return None if tree["error"] else tree["statements"]
 

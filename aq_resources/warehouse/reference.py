@@ -13,7 +13,8 @@ from collections.abc import Callable
 import duckdb
 import polars as pl
 
-from aq_resources.warehouse.ddl import LAKE, UNION_SCHEMA, quoted, sql_type
+from aq_resources.warehouse.ddl import sql_type
+from aq_resources.warehouse.names import LAKE, UNION_SCHEMA, quoted
 from aq_science.index_categories import index_categories
 from aq_science.tables.core import Table
 from aq_science.tables.index_categories import INDEX_CATEGORIES
@@ -28,8 +29,8 @@ def create_reference_views(connection: duckdb.DuckDBPyConnection) -> None:
     `connection` is in a transaction, with the writer's lock where the catalog is a file.
     """
     views = connection.execute(
-        "SELECT view_name, sql FROM duckdb_views() WHERE database_name = ? AND schema_name = ?",
-        [LAKE, UNION_SCHEMA],
+        f"SELECT view_name, sql FROM duckdb_views() WHERE database_name = '{LAKE}' "
+        f"AND schema_name = '{UNION_SCHEMA}'"
     ).fetchall()
     existing: dict[str, str] = dict(views)
     for name, table in REFERENCE_VIEWS.items():

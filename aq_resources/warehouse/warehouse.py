@@ -21,9 +21,8 @@ from filelock import FileLock, Timeout
 
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.warehouse.compaction import Compaction, compact
-from aq_resources.warehouse.connection import BUSY_SECONDS, connect
+from aq_resources.warehouse.connection import BUSY_SECONDS, connect, connect_read_only
 from aq_resources.warehouse.ddl import (
-    LAKE,
     create_all,
     create_union,
     ensure_table,
@@ -42,6 +41,7 @@ from aq_resources.warehouse.errors import (
     translate_errors,
 )
 from aq_resources.warehouse.location import WarehouseLocation
+from aq_resources.warehouse.names import LAKE
 from aq_resources.warehouse.reading import whole_read
 from aq_resources.warehouse.reference import create_reference_views
 from aq_resources.warehouse.verification import (
@@ -231,13 +231,7 @@ class Warehouse:
 
     def connect_read_only(self) -> duckdb.DuckDBPyConnection:
         """A new connection for any reader: it waits for no writer and can change nothing."""
-        path = self.location.sqlite_path
-        if path is not None and not path.exists():
-            raise PermanentFailure(
-                f"There is no warehouse at {path} yet. Run `aq demo` or `aq backfill` first, or "
-                "correct AQ_HOME or AQ_WAREHOUSE."
-            )
-        return connect(self.location, read_only=True)
+        return connect_read_only(self.location)
 
     def prepare(self) -> None:
         """Create what is missing of the networks' tables and views; any first use does so too."""

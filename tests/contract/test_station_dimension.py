@@ -22,13 +22,13 @@ from aq_assets.stations import build_stations
 from aq_resources.failures import TransientFailure
 from aq_resources.io_managers import DuckDBIOManager
 from aq_resources.network_client import Station, StationList
-from aq_resources.network_settings import PROJECT_ROOT
 from aq_resources.networks import known_networks, network_attribution
 from aq_resources.networks.airqino.stations import described as describe_airqino
 from aq_resources.networks.airqo.members import describe as describe_airqo
 from aq_resources.networks.irceline.bodies import position_of
 from aq_resources.networks.openaq.bodies import Location
 from aq_resources.networks.openaq.locations import describe as describe_openaq
+from aq_resources.project import PROJECT_ROOT
 from aq_resources.services import Services
 from aq_sandbox.networks.airqo import COHORT
 from aq_sandbox.server import RunningSandbox

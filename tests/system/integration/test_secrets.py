@@ -22,8 +22,8 @@ from psycopg2 import sql
 from pydantic import SecretStr
 
 from aq_resources.alert_channels import AlertSettings
-from aq_resources.network_settings import PROJECT_ROOT
 from aq_resources.networks import known_networks, settings_class
+from aq_resources.project import PROJECT_ROOT
 from aq_resources.settings import EnvironmentSettings
 from aq_sandbox.server import SandboxConfig, running_sandbox
 from tests.servers.postgres import PostgresServer

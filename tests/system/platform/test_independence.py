@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aq_resources.network_settings import PROJECT_ROOT
 from aq_resources.networks import known_networks
+from aq_resources.project import PROJECT_ROOT
 from aq_sandbox.server import RunningSandbox
 from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import Invoke, days_ago

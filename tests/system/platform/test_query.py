@@ -17,11 +17,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from aq_platform.query import SHOWN_ROWS, _attributions, run_query
+from aq_platform.query import END_ROWS, WHOLE_ROWS, TablesNow, _attributions, run_query
 from aq_resources.networks.airqino import ATTRIBUTION as AIRQINO
-from aq_resources.services import Services
 from aq_resources.warehouse.connection import extension_path
-from aq_resources.warehouse.warehouse import Warehouse
 from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS, Invoke, Loaded
 
@@ -149,7 +147,7 @@ def test_files_beyond_the_lake_are_not_read(loaded: Loaded, invoke: Invoke, tmp_
 
 
 def test_a_value_that_would_steer_the_terminal_is_shown_as_text(
-    loaded: Loaded, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    loaded: Loaded, invoke: Invoke
 ) -> None:
     sql = """SELECT '[bold red]x[/] [/nothing]' AS "[link=a]b",
         chr(27) || ']0;title' || chr(7) AS t, chr(155) || '2J' AS c1, chr(8238) || 'abc' AS turned,
@@ -166,11 +164,10 @@ def test_a_value_that_would_steer_the_terminal_is_shown_as_text(
     # CSV and JSON keep what is there, as long as no terminal shows it.
     csv_sql = ("query", "SELECT chr(155) AS c1", "--format", "csv")
     assert invoke(loaded.installation, *csv_sql).stdout == "c1\n\x9b\n"
-    services = Services.from_environment()
-    monkeypatch.setattr(services, "warehouse", Warehouse(loaded.installation.location))
+    tables = TablesNow(loaded.installation.location, str(loaded.installation.home / "objects"))
     for form, printed in (("csv", "c1\n\\u009b\n"), ("json", '[{"c1":"\\u009b"}]\n')):
         terminal = Terminal()
-        run_query(services, "SELECT chr(155) AS c1", form, Console(), terminal)
+        run_query(tables, "SELECT chr(155) AS c1", form, Console(), terminal)
         assert terminal.getvalue() == printed
 
 
@@ -181,20 +178,43 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_long_table_shows_its_first_rows_and_a_file_has_all(
+def test_a_long_table_shows_its_ends_and_all_rows_on_request(
     loaded: Loaded, invoke: Invoke
 ) -> None:
-    result = invoke(loaded.installation, "query", "SELECT range AS n FROM range(56_000)")
+    count = 5_600
+    sql = f"SELECT range AS n FROM range({count}) -- counted;"
+    result = invoke(loaded.installation, "query", sql)
     assert result.exit_code == 0
-    numbers = [int(n) for n in re.findall(r"│ +(\d+) │", result.stdout)]
-    assert numbers == list(range(SHOWN_ROWS))
-    assert f"These are the first {SHOWN_ROWS} rows" in result.stderr
-    assert "--format csv > rows.csv" in result.stderr
-    assert f"LIMIT {SHOWN_ROWS} OFFSET {SHOWN_ROWS}" in result.stderr
-    file = invoke(loaded.installation, "query", "FROM range(56_000)", "--format", "csv")
-    assert file.stdout.count("\n") == 56_001
-    exact = invoke(loaded.installation, "query", f"FROM range({SHOWN_ROWS})")
-    assert exact.stderr == ""
+    assert _numbers(result.stdout) == [*range(END_ROWS), *range(count - END_ROWS, count)]
+    assert " ⋮ │" in result.stdout
+    assert result.stdout.endswith(f"5,600 rows: the first {END_ROWS} and the last {END_ROWS}\n")
+    assert result.stderr == "All rows: --all, or --format csv > rows.csv.\n"
+    whole = invoke(loaded.installation, "query", sql, "--all")
+    assert _numbers(whole.stdout) == list(range(count))
+    assert whole.stdout.endswith("5,600 rows\n")
+    assert whole.stderr == ""
+    file = invoke(loaded.installation, "query", sql, "--format", "csv")
+    assert file.stdout.count("\n") == count + 1
+
+
+@pytest.mark.parametrize(("rows", "said"), [(0, "0 rows"), (1, "1 row"), (WHOLE_ROWS, "200 rows")])
+def test_a_short_table_is_whole(loaded: Loaded, invoke: Invoke, rows: int, said: str) -> None:
+    result = invoke(loaded.installation, "query", f"FROM range({rows});")
+    assert _numbers(result.stdout) == list(range(rows))
+    assert result.stdout.endswith(f"\n{said}\n")
+    assert result.stderr == ""
+
+
+def test_a_table_says_the_types_of_its_columns(loaded: Loaded, invoke: Invoke) -> None:
+    sql = "SELECT station_id, hour, value, reasons FROM airqino.hourly_readings LIMIT 1"
+    result = invoke(loaded.installation, "query", sql)
+    heading, kinds = (line.strip("│").split("│") for line in result.stdout.splitlines()[1:3])
+    assert [name.strip() for name in heading] == ["station_id", "hour", "value", "reasons"]
+    assert [kind.strip() for kind in kinds] == ["varchar", "timestamptz", "double", "varchar[]"]
+
+
+def _numbers(table: str) -> list[int]:
+    return [int(number) for number in re.findall(r"│ +(\d+) │", table)]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from datetime import date
 import pytest
 
 from aq_platform.arguments import (
+    Moment,
     check_days,
     choose_networks,
     parse_days,
     parse_moment,
     parse_time,
 )
-from aq_platform.as_known import Moment
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services

@@ -7,7 +7,6 @@ import pytest
 
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import (
-    PROJECT_ROOT,
     Area,
     NetworkConfig,
     StationOverride,
@@ -15,6 +14,7 @@ from aq_resources.network_settings import (
     read_networks,
 )
 from aq_resources.networks import known_networks
+from aq_resources.project import PROJECT_ROOT
 
 KNOWN = ("airqino", "openaq")
 GOOD = """\
