@@ -31,6 +31,13 @@ _CODE_SECONDS = 600.0
 _LOCATION = "air_quality"
 _MODULE = "aq_platform.definitions"
 _SOCKET = "code.sock"
+_CODE_SERVER = "code server"
+# What each imports before it is let in, by its module.
+_IMPORTS = {
+    "dagster": ["dagster._cli"],
+    "dagster._daemon": ["dagster._daemon.cli"],
+    "aq_platform.webserver": ["dagster_webserver.cli", "dagster_webserver.app"],
+}
 
 Children = dict[str, subprocess.Popen[bytes]]
 
@@ -66,13 +73,12 @@ def _serve_alone(
     if read_only_port is not None:
         _refuse_taken_port(host, read_only_port, "--read-only-port")
     home = prepare_home(services.settings)
-    with open_instance(services.settings) as instance:
-        set_pool_limits(instance, services.networks.values())
-    _prepare_warehouse(services, console)
     stop = threading.Event()
     # Sockets allow short paths only, which AQ_HOME need not be.
     with tempfile.TemporaryDirectory(prefix="aq-") as folder, _on_signal(stop):
         children: Children = {}
+        # Dagster's databases cannot be made twice at once, and the code server opens them too.
+        records, code = child.Gate(), child.Gate()
         try:
             url = f"http://{host}:{port}"
             console.print(f"Starting the Dagster UI at {url} …")
@@ -80,10 +86,18 @@ def _serve_alone(
                 console.print(f"For looking only: http://{host}:{read_only_port}")
             for name, command in _commands(Path(folder), host, port, read_only_port).items():
                 children[name] = child.start(
-                    [*command, "--log-level", "warning"], _environment(services, home, url)
+                    [*command, "--log-level", "warning"],
+                    _environment(services, home, url),
+                    records if name == _CODE_SERVER else code,
+                    _IMPORTS[command[0]],
                 )
-                if name == "code server":
-                    _await_code(Path(folder) / _SOCKET, children[name], stop)
+            # While all of them import Dagster, as this does.
+            with open_instance(services.settings) as instance:
+                set_pool_limits(instance, services.networks.values())
+            records.open()
+            _prepare_warehouse(services, console)
+            _await_code(Path(folder) / _SOCKET, children[_CODE_SERVER], stop)
+            code.open()
             _announce_when_ready(url, console, stop)
             return _watch(children, stop, console)
         finally:
@@ -125,7 +139,7 @@ def _commands(
     code = ["code-server", "start", "-s", address, "-m", _MODULE, "--location-name", _LOCATION]
     webserver = ["aq_platform.webserver", "-h", host, "-w", str(workspace), "-p"]
     commands = {
-        "code server": ["dagster", *code, "--use-python-environment-entry-point"],
+        _CODE_SERVER: ["dagster", *code, "--use-python-environment-entry-point"],
         "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
         "webserver": [*webserver, str(port)],
     }
