@@ -3,6 +3,8 @@
 Dagster hands over events in batches (`DAGSTER_EVENT_BATCH_SIZE`), but its SQLite storage opens two
 databases and commits twice for each single event, which is most of the time of a range of years.
 Here a batch takes two transactions in all. The databases are the same; either class reads them.
+Which plans were not carried out is asked in one question, where Dagster reads the newest events of
+every partition to tell.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy import Connection, Engine, NullPool, create_engine, exists, select
 
 # Those whose storage is only rows: run and check events have more to do, one by one.
 _BATCHED = frozenset(
@@ -30,6 +33,9 @@ _BATCHED = frozenset(
     }
 )
 
+
+_PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
+_MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 
 # A run has a database of its own, and a daemon sees many runs.
 _ENGINES_KEPT = 16
@@ -43,8 +49,8 @@ def _engine(address: str) -> Engine:
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
-    """The stock storage, but for the two ways to store. Databases are in `history/runs` below
-    `base_dir`, where the stock default keeps them below DAGSTER_HOME.
+    """The stock storage, but for the two ways to store and one question. Databases are in
+    `history/runs` below `base_dir`, where the stock default keeps them below DAGSTER_HOME.
     """
 
     @contextmanager
@@ -116,6 +122,31 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 last[key] = event, event_id
             for event, event_id in last.values():
                 self._store_asset_event(connection, event, event_id)
+
+    def get_latest_asset_partition_materialization_attempts_without_materializations(
+        self, asset_key: dg.AssetKey, after_storage_id: int | None = None
+    ) -> Mapping[str, tuple[str, int]]:
+        """Run and number of each partition's newest plan, where nothing came of it yet.
+
+        The UI asks this for every page that shows the asset.
+        """
+        event, later = SqlEventLogStorageTable.c, SqlEventLogStorageTable.alias("later").c
+        query = select(event.partition, event.run_id, event.id).where(
+            event.asset_key == asset_key.to_string(),
+            event.dagster_event_type == _PLANNED,
+            event.partition.is_not(None),
+            event.id > (after_storage_id or 0),
+            ~exists().where(
+                later.asset_key == event.asset_key,
+                later.dagster_event_type.in_([_PLANNED, _MATERIALIZED]),
+                later.partition == event.partition,
+                later.id > event.id,
+            ),
+        )
+        details = self._get_assets_details([asset_key])
+        query = self._add_assets_wipe_filter_to_query(query, details, [asset_key])
+        with self.index_connection() as connection:
+            return {name: (run_id, number) for name, run_id, number in connection.execute(query)}
 
 
 def _is_batched(event: dg.EventLogEntry) -> bool:

@@ -48,6 +48,9 @@ NEEDS = [
             "_connect",
             "_initdb",
             "conn_string_for_shard",
+            "get_latest_asset_partition_materialization_attempts_without_materializations",
+            "_get_assets_details",
+            "_add_assets_wipe_filter_to_query",
             # history
             "index_connection",
             "path_for_shard",
@@ -65,7 +68,7 @@ NEEDS = [
         SCHEMA,
         "SqlEventLogStorageTable",
         ("id", "run_id", "asset_key", "dagster_event_type", "partition", "timestamp"),
-        "history finds events that a newer one supersedes",
+        "history finds events that a newer one supersedes, event_log plans without outcome",
     ),
     Need(SCHEMA, "AssetEventTagsTable", ("event_id",), "history deletes an event's tags with it"),
     Need(
@@ -117,6 +120,18 @@ NEEDS = [
         "FINISHED_STATUSES",
         (),
         "history leaves runs alone that still go on",
+    ),
+    Need(
+        "dagster._core.definitions.partitions.context",
+        "partition_loading_context",
+        (),
+        "partition_keys knows up to when there are partitions",
+    ),
+    Need(
+        "dagster._core.definitions.partitions.subset",
+        "TimeWindowPartitionsSubset",
+        ("with_partition_keys", "__or__"),
+        "partition_keys puts many hours into a subset at once",
     ),
     Need(
         "dagster._serdes",
@@ -199,6 +214,16 @@ UNDOCUMENTED = {
     (dg.DagsterInstance, "event_log_storage"): "history, sensors and `aq prepare` address it",
     (dg.DagsterInstance, "run_storage"): "history deletes runs",
     (dg.DagsterInstance, "compute_log_manager"): "history deletes the logs of a run",
+}
+UNDOCUMENTED |= {
+    (dg.TimeWindowPartitionsDefinition, name): "partition_keys works out keys by addition"
+    for name in (
+        "filter_valid_partition_keys",
+        "is_basic_hourly",
+        "is_basic_daily",
+        "get_first_partition_window",
+        "get_last_partition_window",
+    )
 }
 OF_THE_EVENT_LOG = {
     "set_concurrency_slots": "aq_platform.instance sets how many pulls go on at once",

@@ -312,6 +312,18 @@ class TestPlans:
         assert attempts(storage, after=last - 1) == {"3": (OTHER, last)}
         assert attempts(storage, B) == {"1": (RUN, first)}
 
+    def test_a_plan_after_what_came_and_one_without_partition(self, storage: Storage) -> None:
+        storage.store_event_batch([planned(A, "1"), materialized(A, "1"), planned(A, "1", OTHER)])
+        last = newest_id(storage)
+        storage.store_event_batch([planned(A, None), observed(A, "1")])
+        assert attempts(storage) == {"1": (OTHER, last)}
+        assert attempts(storage, after=last) == {}
+
+    def test_what_was_planned_before_a_wipe_is_forgotten(self, storage: Storage) -> None:
+        storage.store_event_batch([planned(A, "1"), planned(A, "2")])
+        storage.wipe_asset(A)
+        assert attempts(storage) == {}
+
     def test_the_latest_plan_of_all_and_of_a_partition(self, storage: Storage) -> None:
         storage.store_event_batch([planned(A, "1"), planned(A, "2")])
         storage.store_event_batch([planned(A, "1", OTHER), materialized(A, "1", OTHER)])
