@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import dagster as dg
 import polars as pl
 
 from aq_assets.freshness import allowed_silence, newest_hour
+from aq_resources.failures import PlatformFailure
 from aq_resources.services import Services
 from aq_science.freshness import is_recent
 from aq_sensors.alerts.evidence import NewestHour
@@ -52,7 +52,7 @@ def read_newest_hours(
                 unknown.discard(name)
                 if newest is not None:
                     state.newest[name] = newest
-        except (dg.Failure, OSError, pl.exceptions.PolarsError) as error:
+        except (PlatformFailure, OSError, pl.exceptions.PolarsError) as error:
             # The runs that fail report a store that does not answer.
             problems.append(f"The newest hours cannot be read: {error}")
     return [
