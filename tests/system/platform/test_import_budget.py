@@ -51,6 +51,7 @@ DOCTOR = QUERY | {
     "_polars_runtime_compat",
     "numpy",
     "pyarrow",
+    "cloudpickle",  # by pyarrow, where MLflow has brought it
     "filelock",
     "tenacity",
     "yaml",
