@@ -2,10 +2,10 @@
 
 A package here named `<network>` offers `create(config, settings, now)`, which returns a
 `NetworkClient`, `NetworkSettings`, its settings class, `TITLE` and `ATTRIBUTION`, and where there
-are tables beside the stations `DIMENSIONS`, and where its records say where they were measured
-`PLACES`. Nothing else lists the networks. All have the same
-modules: `settings`, `client` (what is asked for), `bodies` (what answers say) and `parse` (from
-answers to versions), beside those that a network needs for itself.
+are tables beside the stations `DIMENSIONS`, where its records say where they were measured
+`PLACES`, and where it states one licence for all its data `LICENCE`. Nothing else lists the
+networks. All have the same modules: `settings`, `client` (what is asked for), `bodies` (what
+answers say) and `parse` (from answers to versions), beside those that a network needs for itself.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ def network_title(network: str) -> str:
 def network_attribution(network: str) -> str:
     """Attribution of the network's data; its stations may have another besides."""
     return str(_module(network).ATTRIBUTION)
+
+
+def network_licence(network: str) -> str | None:
+    """The licence of all the network's data; None where it states none, or one by station."""
+    found: str | None = getattr(_module(network), "LICENCE", None)
+    return found
 
 
 def network_dimensions(network: str) -> tuple[str, ...]:

@@ -18,10 +18,10 @@ from datetime import datetime
 
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.irceline.client import IrcelineClient
-from aq_resources.networks.irceline.settings import ATTRIBUTION, TITLE, NetworkSettings
+from aq_resources.networks.irceline.settings import ATTRIBUTION, LICENCE, TITLE, NetworkSettings
 from aq_resources.settings import Settings
 
-__all__ = ["ATTRIBUTION", "TITLE", "IrcelineClient", "NetworkSettings", "create"]
+__all__ = ["ATTRIBUTION", "LICENCE", "TITLE", "IrcelineClient", "NetworkSettings", "create"]
 
 
 def create(

@@ -8,7 +8,8 @@ from pydantic_settings import SettingsConfigDict
 from aq_resources.settings import EnvironmentSettings
 
 TITLE = "IRCELINE"
-ATTRIBUTION = "IRCEL-CELINE (https://www.irceline.be), CC BY 4.0"
+LICENCE = "CC BY 4.0"
+ATTRIBUTION = f"IRCEL-CELINE (https://www.irceline.be), {LICENCE}"
 API_URL = "https://geo.irceline.be/sos/api/v1"
 
 
