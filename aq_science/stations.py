@@ -308,6 +308,15 @@ def km_between(one: tuple[float, float], other: tuple[float, float]) -> float:
     return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
+def distance_km(point: tuple[float, float]) -> pl.Expr:
+    """As `km_between`, from a point (latitude, longitude) to `latitude` and `longitude` of rows."""
+    here = [pl.lit(degrees).radians() for degrees in point]
+    there = [pl.col(name).radians() for name in ("latitude", "longitude")]
+    half = ((there[0] - here[0]) / 2).sin() ** 2
+    half += here[0].cos() * there[0].cos() * ((there[1] - here[1]) / 2).sin() ** 2
+    return 2 * EARTH_KM * half.sqrt().clip(upper_bound=1.0).arcsin()
+
+
 def _around(latitude: float, longitude: float) -> Iterator[tuple[float, float]]:
     """(longitude, latitude) of the position, then of points on ever wider rings around it."""
     yield longitude, latitude

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from aq_science.stations import (
     PROBLEM_SCHEMA,
     country_code,
+    distance_km,
+    km_between,
     position_problem,
     station_rows,
     zone_at,
@@ -491,3 +493,15 @@ def test_blanks_around_a_time_zone_mean_nothing() -> None:
 )
 def test_country_code_of_a_name(name: str, code: str | None) -> None:
     assert country_code(name) == code
+
+
+POINTS = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
+
+
+@given(POINTS, POINTS)
+def test_the_distance_of_rows_is_that_of_two_points(
+    one: tuple[float, float], other: tuple[float, float]
+) -> None:
+    rows = pl.DataFrame([other], {"latitude": pl.Float64, "longitude": pl.Float64}, orient="row")
+    [found] = rows.select(distance_km(one)).to_series()
+    assert found == pytest.approx(km_between(one, other), abs=1e-3)
