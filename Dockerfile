@@ -34,6 +34,7 @@ COPY aq_science aq_science
 COPY aq_resources aq_resources
 COPY aq_assets aq_assets
 COPY aq_sensors aq_sensors
+COPY aq_serving aq_serving
 COPY aq_platform aq_platform
 COPY aq_sandbox aq_sandbox
 # The code is run from /app, not installed: nothing is built or fetched outside the lock file.

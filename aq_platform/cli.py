@@ -362,6 +362,27 @@ def explain(
         _print_lines(path(services, config, station, parameter, parse_day_or_hour(time, "TIME")))
 
 
+@app.command()
+def serve(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; AQ_API_HOST without")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; AQ_API_PORT without")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; AQ_API_WORKERS without", min=1)
+    ] = None,
+) -> None:
+    """Serve stations, readings, averages and forecasts over HTTP, read-only; Ctrl-C stops it."""
+    with readable_errors():
+        from aq_resources.services import Services
+        from aq_serving.server import serve_api
+        from aq_serving.settings import ApiSettings
+
+        report_invalid(Services.from_environment())
+        serve_api(ApiSettings(), host, port, workers)
+
+
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         out.print(legible(line), highlight=False, markup=False, soft_wrap=True)

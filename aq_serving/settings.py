@@ -1,0 +1,42 @@
+"""Settings of the API."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from aq_resources.settings import EnvironmentSettings
+
+_ORIGIN = re.compile(r"https?://[\w.-]+(:\d+)?")
+
+
+class ApiSettings(EnvironmentSettings):
+    """Where the API listens, and how much it may do at once."""
+
+    model_config = SettingsConfigDict(env_prefix="AQ_API_", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8700, ge=1, le=65535, description="Port")
+    workers: int = Field(1, ge=1, le=64, description="Processes")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins of pages that may read it, with commas between; `*` for any"
+    )
+    connections: int = Field(4, ge=1, le=64, description="Reads at once, by process")
+    time_limit_seconds: float = Field(10.0, gt=0, description="Longest time of one read")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    "must be origins such as https://air.example.org, or *, not "
+                    f"{origin.rpartition('@')[2]!r}"
+                )
+        return origins
