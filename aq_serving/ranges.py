@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from aq_resources.warehouse.ddl import UNION_SCHEMA, sql_type
+from aq_resources.warehouse.ddl import sql_type
+from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_science.tables.core import Table
 from aq_serving.cursors import Key
 from aq_serving.parsing import check_range, parse_day, parse_instant

@@ -18,8 +18,8 @@ import polars as pl
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles, file_name
-from aq_resources.warehouse.ddl import LAKE
 from aq_resources.warehouse.errors import translate_errors
+from aq_resources.warehouse.names import LAKE
 from aq_resources.warehouse.reading import confine, whole_read
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_serving.problems import ProblemError, unavailable

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from aq_resources.warehouse.ddl import UNION_SCHEMA
+from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.windows import Window
