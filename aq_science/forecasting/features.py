@@ -59,8 +59,7 @@ class History:
     @cached_property
     def stations(self) -> list[str]:
         """Ids of the series' stations."""
-        by_column = {column: name for name, column in self.grid.stations.items()}
-        return [by_column[int(column)] for column in self.columns]
+        return [self.grid.names[column] for column in self.columns]
 
     @cached_property
     def values(self) -> Floats:

@@ -98,6 +98,11 @@ class Grid:
     stations: dict[str, int]
     values: Floats
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The stations in the order of the columns."""
+        return sorted(self.stations, key=self.stations.__getitem__)
+
     def between(self, start: int, end: int) -> "Grid":
         """The same stations over the rows from `start` to before `end`."""
         return Grid(self.first + start, self.stations, self.values[start:end])

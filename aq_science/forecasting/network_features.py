@@ -63,9 +63,9 @@ class Layout:
             for name, grid in sorted(history.grids.items())
             if name != history.parameter and not np.isnan(grid.values).all()
         ]
-        by_column = sorted(history.grid.stations, key=history.grid.stations.__getitem__)
-        away = distances([history.positions.get(name) for name in by_column])
-        return cls(by_column, nearest(history.grid.values, away).tolist(), read)
+        names = history.grid.names
+        away = distances([history.positions.get(name) for name in names])
+        return cls(names, nearest(history.grid.values, away).tolist(), read)
 
     def as_data(self) -> dict[str, Any]:
         """For JSON."""
@@ -177,9 +177,8 @@ def network_features(history: History, layout: Layout, place: Ints, column: Ints
         *_others(own, place, column),
         *_neighbours(history, layout, place, codes[column]),
     ]
-    names = {number: name for name, number in history.grid.stations.items()}
     for parameter in layout.parameters:
-        features += _other(history, parameter, names, place, column)
+        features += _other(history, parameter, place, column)
     out = np.empty((len(place), len(features)), dtype=np.float32)
     for number, feature in enumerate(features):
         out[:, number] = feature
@@ -266,15 +265,14 @@ def _neighbours(history: History, layout: Layout, place: Ints, code: Floats) -> 
         yield before - earlier
 
 
-def _other(
-    history: History, parameter: str, names: Mapping[int, str], place: Ints, column: Ints
-) -> Iterator[Floats]:
+def _other(history: History, parameter: str, place: Ints, column: Ints) -> Iterator[Floats]:
     """Another parameter at the station, and its mean over the network."""
     grid = history.grids.get(parameter)
     if grid is None:
         yield from [np.full(len(place), np.nan)] * (len(OTHER_STEPS) + 3)
         return
-    columns = np.array([grid.stations.get(names[n], -1) for n in range(len(names))], dtype=np.int64)
+    names = history.grid.names
+    columns = np.array([grid.stations.get(name, -1) for name in names], dtype=np.int64)
     own = columns[column]
     now = _at(grid.values, place, own)
     yield now

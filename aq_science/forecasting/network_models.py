@@ -21,7 +21,14 @@ from aq_science.forecasting import methods
 from aq_science.forecasting.features import History
 from aq_science.forecasting.grid import HOUR_SECONDS, epoch_hours, grids, series_keys, usable
 from aq_science.forecasting.methods.gradient_boosting import MAX_EXAMPLES
-from aq_science.forecasting.methods.protocol import Failed, Fitted, Learned, NetworkMethod
+from aq_science.forecasting.methods.protocol import (
+    Failed,
+    Fitted,
+    Learned,
+    NetworkMethod,
+    failed_because,
+    fit_each,
+)
 from aq_science.forecasting.schema import TRAINING_DAYS
 from aq_science.forecasting.table import forecast_series
 from aq_science.tables.network_models import NETWORK_MODELS
@@ -39,8 +46,6 @@ MAX_TRAINING_DAYS = 3 * 366
 
 DAYS_AN_EXAMPLE = 7 / 20_000
 """Of refits in a row: a week for twenty thousand examples, a year of two or three stations."""
-
-MAX_REASON = 300
 
 
 def served_and_scored(day: date) -> tuple[date, date]:
@@ -98,7 +103,7 @@ def fit_network_models(
         for lag in method.lags
     ]
     with ThreadPoolExecutor(workers) as pool:
-        fitted = list(pool.map(lambda job: _fitted(*job), jobs))
+        fitted = list(pool.map(lambda job: _fit(*job), jobs))
     common = {
         "day": day,
         "trained_to": trained_to,
@@ -119,11 +124,9 @@ def _places(positions: pl.DataFrame | None) -> dict[str, tuple[float, float]]:
     return {name: (latitude, longitude) for name, latitude, longitude in rows}
 
 
-def _fitted(method: NetworkMethod, history: History, lag: int) -> Fitted:
-    try:
-        return method.fit(history, lag)
-    except Exception as error:  # noqa: BLE001 (whatever LightGBM or numpy raise)
-        return Failed(f"{type(error).__name__}: {error}"[:MAX_REASON])
+def _fit(method: NetworkMethod, history: History, lag: int) -> Fitted:
+    [fitted] = fit_each(1, lambda _: method.fit(history, lag))
+    return fitted
 
 
 def _row(method: NetworkMethod, history: History, lag: int, fitted: Fitted) -> dict[str, object]:
@@ -131,7 +134,7 @@ def _row(method: NetworkMethod, history: History, lag: int, fitted: Fitted) -> d
     if fitted is None:
         reason = f"short: too few pairs of valid readings {lag} h apart"
     elif isinstance(fitted, Failed):
-        reason = f"fit failed: {fitted.reason}"
+        reason = failed_because(fitted.reason)
     there = ~np.isnan(history.values)
     return {
         "parameter": history.parameter,

@@ -29,7 +29,14 @@ from aq_science.forecasting.grid import (
     usable,
 )
 from aq_science.forecasting.intervals import error_quantiles, possible, scale_of, scaled_quantiles
-from aq_science.forecasting.methods.protocol import Failed, Fitted, Learned, Method, Seasonal
+from aq_science.forecasting.methods.protocol import (
+    Failed,
+    Fitted,
+    Learned,
+    Method,
+    Seasonal,
+    failed_because,
+)
 from aq_science.forecasting.network_models import Key, NetworkModels, Served
 from aq_science.forecasting.schema import ANY_LAG, HORIZONS, LAGS, NO_READINGS, WINDOW_HOURS
 from aq_science.tables.forecast_models import FORECAST_MODELS
@@ -56,8 +63,6 @@ served, since a week's errors differ by as much by chance."""
 GUARD = 1.01
 """A newer fit of a network serves if its error on the week before is at most this share of the
 older one's."""
-
-MAX_REASON = 300
 
 Row: TypeAlias = dict[str, Any]
 
@@ -263,7 +268,7 @@ def _compete(history: History, context: _Context) -> list[Row | str]:
     sound: list[int] = []
     for j in range(len(history.columns)):
         failure = early.failure(j) or final.failure(j)
-        outcomes.append(_failed(failure or ""))
+        outcomes.append(failed_because(failure or ""))
         if failure is None:
             sound.append(j)
     if sound:
@@ -271,10 +276,6 @@ def _compete(history: History, context: _Context) -> list[Row | str]:
         for j, row in zip(sound, rows, strict=True):
             outcomes[j] = row
     return outcomes
-
-
-def _failed(reason: str) -> str:
-    return f"fit failed: {reason}"[:MAX_REASON]
 
 
 @dataclass
@@ -360,7 +361,7 @@ def _ranked(
     rows: list[Row | str] = []
     for j in range(count):
         if j in failures:
-            rows.append(_failed(failures[j]))
+            rows.append(failed_because(failures[j]))
         elif not at_lag[j]:
             rows.append(f"sparse: under {MIN_PAIRS} hold-out readings any tabulated lag apart")
         else:
@@ -458,8 +459,10 @@ def _of_network(
             continue
         made = method.predict(served.scored, state)
         predicted = possible(history.parameter, made.value)
-        newest = possible(history.parameter, method.predict(served.newest, state).value)
-        serving = _sounder(served, target, predicted, newest)
+        serving = served.newest_to
+        if served.scored_to < served.newest_to:
+            newest = possible(history.parameter, method.predict(served.newest, state).value)
+            serving = _sounder(served, target, predicted, newest)
         learned = json.dumps(serving.isoformat())
         for j in range(target.shape[1]):
             errors = _Errors(target[:, j], predicted[:, j], state.last[:, j], fallback[:, j])

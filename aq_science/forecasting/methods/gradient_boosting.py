@@ -83,7 +83,7 @@ class GradientBoosting:
             Trees as LightGBM's text, the stations' mean steps and what the features are made of;
             None where there is too little to learn from.
         """
-        step = history.values[lag:] - history.values[:-lag] if lag else history.values * 0
+        step = history.values[lag:] - history.values[:-lag]
         place, series = np.nonzero(~np.isnan(step))
         place, series = _thinned(place, series)
         if len(place) < MIN_EXAMPLES:
@@ -96,10 +96,7 @@ class GradientBoosting:
         y = step[place, series] / unit
         names = layout.names()
         by_name = dict.fromkeys(layout.stations, float(np.median(scale)))
-        stations = {number: name for name, number in history.grid.stations.items()}
-        by_name |= {
-            stations[int(column)]: float(scale[j]) for j, column in enumerate(history.columns)
-        }
+        by_name |= zip(history.stations, scale.tolist(), strict=True)
         return {
             **layout.as_data(),
             "scale": by_name,

@@ -23,6 +23,14 @@ class Failed:
     reason: str
 
 
+MAX_REASON = 300
+
+
+def failed_because(reason: str) -> str:
+    """What a model's `reason` says of a fit that broke."""
+    return f"fit failed: {reason}"[:MAX_REASON]
+
+
 Fitted: TypeAlias = Learned | Failed | None
 """None: too little to learn from, so that the method is no candidate."""
 
