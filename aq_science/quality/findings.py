@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,21 +117,20 @@ def _outcomes(
 ) -> Iterator[_Outcome]:
     """Every flag that a test may give, in the suite's order, with the rows that get it."""
     near = NEIGHBOURS.to_frame() if neighbours is None else neighbours
-    criteria = [
-        (test, flag, made(entry, readings, near))
-        for test in suite.tests
-        for flag, entry in test.criteria.items()
-    ]
+    given = [(test, flag) for test in suite.tests for flag in test.criteria]
+    # Side by side: each works for itself, and much of it on one core.
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        criteria = list(pool.map(lambda one: made(one[0].criteria[one[1]], readings, near), given))
     # All at once: they run side by side, and what they have in common is computed once.
     fired = (
         readings.lazy()
         .select(
             criterion.fires.fill_null(value=False).alias(str(n))
-            for n, (_, _, criterion) in enumerate(criteria)
+            for n, criterion in enumerate(criteria)
         )
         .collect()
     )
-    for column, (test, flag, criterion) in zip(fired.iter_columns(), criteria, strict=True):
+    for column, (test, flag), criterion in zip(fired.iter_columns(), given, criteria, strict=True):
         yield _Outcome(test.name, test.version, flag, criterion, column)
 
 

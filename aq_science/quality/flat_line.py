@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from aq_science.quality.core import Criterion, found_at, nowhere
-from aq_science.tables.types import DAY_ROOM, SERIES, SERIES_DAY
+from aq_science.tables.types import SERIES_DAY
 
 _DAY = pl.col("hour").dt.epoch("d").cast(pl.Int64)
 _GROUP = ("station_id", "parameter", _DAY)
@@ -139,16 +139,17 @@ _AGREEING = 4
 def _resolutions(readings: pl.DataFrame, series_days: pl.Series) -> pl.DataFrame:
     """`series_day` and `resolution` of some days of series, in native units."""
     native = pl.col("value_native")
-    series = (series_days // DAY_ROOM).unique()
+    # What a day shows counts for the days beside it as well.
+    beside = (-1, 0, 1)
+    looked_at = pl.concat([series_days + offset for offset in beside]).unique()
     distinct = (
         readings.lazy()
-        .filter(SERIES.is_in(series.implode()), native.is_finite(), native != 0)
+        .filter(SERIES_DAY.is_in(looked_at.implode()), native.is_finite(), native != 0)
         .select(SERIES_DAY, native=native)
         .unique()
     )
-    # What a day shows counts for the days beside it as well.
     around = pl.concat(
-        distinct.with_columns(pl.col("series_day") + offset) for offset in (-1, 0, 1)
+        distinct.with_columns(pl.col("series_day") + offset) for offset in beside
     ).unique()
     value = pl.col("native")
     fits = {step: ((value / step).round() * step - value).abs().max() < 1e-9 for step in _STEPS}

@@ -79,10 +79,11 @@ def with_runs(readings: pl.DataFrame) -> pl.DataFrame:
     if not every:
         place = place[rows]
     # Numbered as they come: mostly each stands together, in the order of its hours.
-    number = place["series"].rle_id().cast(pl.Int64)
-    if number.len() and number[-1] + 1 > place["series"].n_unique():
-        number = place["series"]
-    places = (number * MINUTE_ROOM + place["minutes"]).to_numpy()
+    series = place["series"].to_numpy()
+    begins = np.flatnonzero(np.diff(series, prepend=-1))
+    if np.unique(series[begins]).size == begins.size:
+        series = np.repeat(np.arange(begins.size), np.diff(begins, append=series.size))
+    places = series * MINUTE_ROOM + place["minutes"].to_numpy()
     if not (places[1:] > places[:-1]).all():
         order = np.argsort(places, kind="stable")
         rows, places, place = rows[order], places[order], place[order]
