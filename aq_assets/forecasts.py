@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -21,7 +23,8 @@ from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles
 from aq_resources.stores.raw_pulls import RawPullStore
 from aq_resources.stores.version_reader import VersionReader
-from aq_science.forecasting.known import forecast_readings, known_readings
+from aq_science.forecasting.known import SEEN, forecast_readings, known_readings, seen_before
+from aq_science.forecasting.network_models import NetworkModels
 from aq_science.forecasting.predict import forecast_many
 from aq_science.forecasting.table import forecast_mode, forecast_rows, forecast_series
 from aq_science.quality.suite import neighbours_of
@@ -30,8 +33,10 @@ from aq_science.tables.stations import STATIONS
 from aq_science.versions import VERSION_SCHEMA
 from aq_science.windows import DAY, HOUR, Window, midnight
 
-# A model may serve this long if newer fits fail; readings this far back are all a forecast needs.
+# A model may serve this long if newer fits fail.
 MODEL_DAYS = 7
+# Issue times whose readings are held at once.
+_SIDE_BY_SIDE = 24
 # What the plot shows.
 _PLOTTED, _PLOTTED_STATIONS = timedelta(days=2), 3
 _SHOWN = (
@@ -89,21 +94,27 @@ def build_forecasts(config: NetworkConfig) -> dg.AssetsDefinition:
 
         def forecast(hours: Window) -> pl.DataFrame:
             issued_at = services.now()
-            past = Window(hours.start - MODEL_DAYS * DAY, hours.end)
+            past = Window(hours.start - SEEN, hours.end)
             readings = forecast_readings(hourly_readings.scan(past))
             used = served_by(hours, services.settings.forecast_models_until)
             models = forecast_models.scan_days(forecast_models.current(used)).collect()
-            network = fitted_until(network_models, used)
+            network = NetworkModels(fitted_until(network_models, used))
             times = [hour.start for hour in hours.chunks(HOUR)]
             live = all(forecast_mode(time, issued_at) == "live" for time in times)
             # Hindcasts alone ask when a reading was received, which takes parsing the pulls.
-            versions = VERSION_SCHEMA.to_frame() if live else reader.read(past)
-            made = [
-                forecast_many(models, known, these, _series(models, known), network)
-                for these, known in known_readings(
-                    config.name, readings, versions, times, issued_at, reference_c, near
-                )
-            ]
+            judged = Window(seen_before(hours.start).start, hours.end)
+            versions = VERSION_SCHEMA.to_frame() if live else reader.read(judged)
+            known = known_readings(
+                config.name, readings, versions, times, issued_at, reference_c, near
+            )
+
+            def made_of(one: tuple[list[datetime], pl.DataFrame]) -> pl.DataFrame:
+                return forecast_many(models, one[1], one[0], _series(models, one[1]), network)
+
+            made: list[pl.DataFrame] = []
+            with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+                while some := list(islice(known, _SIDE_BY_SIDE)):
+                    made += pool.map(made_of, some)
             frame = forecast_rows(pl.concat(made), config.name, issued_at, reference_c)
             if len(frame):
                 tally.recent = readings

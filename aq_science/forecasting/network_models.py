@@ -7,8 +7,10 @@ stands for the method in the competition of the series, and its errors make the 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -180,6 +182,8 @@ class NetworkModels:
 
     def __init__(self, rows: pl.DataFrame | None) -> None:
         self._of: dict[Key, list[Generation]] = {}
+        # Trees are long, and read once for all the hours that they serve.
+        self._read: Callable[[str], Learned] = functools.cache(json.loads)
         if rows is None:
             return
         known = rows.filter(pl.col("learned").is_not_null()).sort("trained_to", "day")
@@ -195,9 +199,9 @@ class NetworkModels:
         if serving is None or scored is None:
             return None
         return Served(
-            json.loads(scored.learned),
+            self._read(scored.learned),
             scored.trained_to,
-            json.loads(serving.learned),
+            self._read(serving.learned),
             serving.trained_to,
         )
 
@@ -205,7 +209,7 @@ class NetworkModels:
         """What a model learned; None where it is not there."""
         found = self._newest(key, trained_to)
         exact = found is not None and found.trained_to == trained_to
-        return json.loads(found.learned) if found and exact else None
+        return self._read(found.learned) if found and exact else None
 
     def _newest(self, key: Key, until: date) -> Generation | None:
         usable_ = [found for found in self._of.get(key, ()) if found.trained_to <= until]

@@ -90,7 +90,7 @@ def forecast_many(
     readings: pl.DataFrame,
     issue_times: Sequence[datetime],
     series: pl.DataFrame,
-    network: pl.DataFrame | None = None,
+    network: pl.DataFrame | NetworkModels | None = None,
 ) -> pl.DataFrame:
     """Forecast every series at every issue time, as if each were the only one.
 
@@ -101,7 +101,8 @@ def forecast_many(
             matter, and a week is enough where models exist.
         issue_times: Aware, on the hour.
         series: The (station_id, parameter) pairs that get rows.
-        network: `NETWORK_MODELS` that the models point at.
+        network: `NETWORK_MODELS` that the models point at; made to `NetworkModels` once where many
+            calls need them.
 
     Returns:
         `FORECAST_SCHEMA`, sorted by station, parameter, issue time and horizon; values and bounds
@@ -133,7 +134,8 @@ def forecast_many(
     candidates = _candidates(chosen)
     seasonal = _seasonal_values(state, chosen, candidates)
     ahead = pl.concat(_at_horizon(state, horizon) for horizon in HORIZONS)
-    serving = _Serving(candidates, histories, seasonal, NetworkModels(network))
+    fitted = network if isinstance(network, NetworkModels) else NetworkModels(network)
+    serving = _Serving(candidates, histories, seasonal, fitted)
     best = _first_computable(ahead, serving)
     out = ahead.join(best, on=["row", "horizon"], how="left", maintain_order="left")
     out = _from_network(out, tables)

@@ -4,8 +4,10 @@ from datetime import datetime
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from aq_science.forecasting.known import known_readings
+from aq_science.quality.core import NEIGHBOURS
 from aq_science.readings import hourly_readings
 from aq_science.versions import fold_versions
 from tests.factories import DAY, HOUR, MIDNIGHT, versions
@@ -77,3 +79,41 @@ def test_without_any_version_every_time_sees_the_readings_of_today() -> None:
 def test_every_issue_time_is_served_once() -> None:
     times = H[:8]
     assert seen(times, MIDNIGHT + 10 * DAY).keys() == set(times)
+
+
+def test_many_issue_times_at_once_see_what_each_sees_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A high hour is suspect until the neighbour's, which shares it, has come in."""
+    near = pl.DataFrame([("a", "b"), ("b", "a")], schema=NEIGHBOURS, orient="row")
+    history = versions(
+        *(
+            {"station_id": name, "hour": H[n], "value_native": value, "pulled_at": H[n + late]}
+            for name, late, high in (("a", 1, 900.0), ("b", 3, 850.0))
+            for n, value in enumerate((20.0, 21.0, high, 20.0, 22.0, 20.0))
+        )
+    )
+    times = H[2:10]
+    together = _by_time(history, times, near)
+    alone = {when: _by_time(history, [when], near)[when] for when in times}
+    monkeypatch.setattr("aq_science.forecasting.known._TOGETHER", 30)
+    in_turn = _by_time(history, times, near)
+    for when in times:
+        assert_frame_equal(together[when], alone[when])
+        assert_frame_equal(together[when], in_turn[when])
+    flags = {when: _flag(together[when], "a", H[2]) for when in times}
+    assert flags == {
+        when: None if when < H[3] else "suspect" if when < H[5] else "valid" for when in times
+    }
+
+
+def _by_time(
+    history: pl.DataFrame, times: list[datetime], near: pl.DataFrame
+) -> dict[datetime, pl.DataFrame]:
+    today = hourly_readings(fold_versions(history), "airqino").select(READ)
+    issued_at = MIDNIGHT + 10 * DAY
+    made = known_readings("airqino", today, history, times, issued_at, 20.0, near)
+    return {when: seen.sort("station_id", "hour") for whens, seen in made for when in whens}
+
+
+def _flag(seen: pl.DataFrame, station: str, hour: datetime) -> str | None:
+    flags = seen.filter(pl.col("station_id") == station, pl.col("hour") == hour)["flag"].to_list()
+    return flags[0] if flags else None
