@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo up quick test check check-workflows format docs bench agreement mlflow lock image clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs bench bench-check agreement mlflow lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
@@ -20,6 +20,7 @@ help:
 	@echo "make docs    write the data dictionary's tables of columns from the declared tables"
 	@echo "make hooks   let git check each commit"
 	@echo "make bench   run the benchmarks"
+	@echo "make bench-check  fail where this tree is slower than AGAINST=<commit>; RECORD=1 keeps the numbers"
 	@echo "make agreement  compare numbers with those of other people's code"
 	@echo "make mlflow  record fits on an MLflow server of its own"
 	@echo "make lock    write the lock files anew; UPGRADE=1 takes the newest versions"
@@ -91,6 +92,10 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.requests
 	$(CLEAN) $(BIN)/python -m benchmarks.four_networks
 	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
+
+# Before a release: what became slower since AGAINST, and RECORD=1 keeps the numbers.
+bench-check: setup
+	$(CLEAN) $(BIN)/python -m benchmarks.check $(or $(AGAINST),$(shell git describe --tags --abbrev=0 2>/dev/null || echo HEAD~1)) $(if $(RECORD),--record)
 
 # Others' packages, which fit no environment of ours, in one of their own.
 agreement: setup

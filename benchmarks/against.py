@@ -16,7 +16,7 @@ from statistics import median
 from benchmarks.commits import Side, both_sides
 from benchmarks.common import machine
 
-_LINE = re.compile(r"^(?P<what>\S.*?)[: ]+(?P<number>[\d,]+(?:\.\d+)?) (?P<unit>s|MiB)\b")
+_LINE = re.compile(r"^\s*(?P<what>\S.*?)[: ]+(?P<number>[\d,]+(?:\.\d+)?) ?(?P<unit>s|MiB)\b")
 
 
 def numbers(output: str) -> dict[str, float]:
