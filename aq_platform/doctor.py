@@ -25,6 +25,7 @@ from aq_resources.failures import PermanentFailure, SettingsError, TransientFail
 from aq_resources.http.deadline import bound_connections, ending
 from aq_resources.networks import settings_class
 from aq_resources.services import Services
+from aq_resources.warehouse.connection import needed_extensions, refuse_unsigned
 
 FREE_GB = 2.0
 CLOCK_SECONDS = 60.0
@@ -94,6 +95,7 @@ def findings(records: RecordsCheck, *, send_test_alert: bool = False) -> list[Fi
     stores = [
         _check("object store", lambda: _object_store(services)),
         _check("warehouse", lambda: _warehouse(services)),
+        _check("extensions of DuckDB", lambda: _extensions(services)),
     ]
     others = [_check("alerts", lambda: _alerts(send=send_test_alert))]
     if (record := services.experiments).on:
@@ -154,6 +156,12 @@ def _object_store(services: Services) -> str:
         raise PermanentFailure(f"{store.uri(_PROBE)} does not give back what was written")
     store.delete(_PROBE)
     return f"{services.settings.object_store_url} can be written and read"
+
+
+def _extensions(services: Services) -> str:
+    needed = needed_extensions(services.warehouse.location)
+    refuse_unsigned(needed)
+    return f"{', '.join(needed)}: signed"
 
 
 def _warehouse(services: Services) -> str:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from aq_sandbox.server import RunningSandbox
-from tests import garbage, kinds, migrations, mirrors, signatures
+from tests import garbage, kinds, migrations, mirrors
 from tests.crashes import Crashes
 from tests.servers.leftovers import ended_with_us
 from tests.servers.postgres import PostgresServer, postgres_server
@@ -25,7 +25,6 @@ from tests.servers.s3 import S3Server, s3_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
-signatures.take_for_granted()
 migrations.read_once()
 mirrors.look_after_themselves()
 

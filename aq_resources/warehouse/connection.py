@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -37,16 +39,56 @@ def extension_path(name: str) -> Path:
     return next(Path(spec.origin).parent.rglob(f"{name}.duckdb_extension"))
 
 
-def connect_to_nothing() -> duckdb.DuckDBPyConnection:
-    """A connection to an empty database in memory, with times in UTC."""
-    connection = duckdb.connect(
-        ":memory:",
-        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
-    )
+def connect_to_nothing(extensions: Iterable[str] = ()) -> duckdb.DuckDBPyConnection:
+    """A connection to an empty database in memory, with times in UTC.
+
+    Args:
+        extensions: Of those in the wheels, which to load. Their signatures are not looked at: that
+            is a quarter of a second of CPU for each connection, and the lock file's hashes have
+            said what was installed (`refuse_unsigned`).
+
+    Returns:
+        The connection, which loads nothing more that is unsigned.
+    """
+    own = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    connection = duckdb.connect(":memory:", config={**own, "allow_unsigned_extensions": True})
+    try:
+        for name in extensions:
+            connection.execute(f"LOAD {quoted(str(extension_path(name)))}")
+        connection.execute("SET allow_unsigned_extensions = false")
+    except BaseException:
+        connection.close()
+        raise
     connection.execute("SET TimeZone = 'UTC'")
     # It would be drawn on standard output, amid the rows of `aq query`.
     connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+def needed_extensions(location: WarehouseLocation) -> list[str]:
+    """What it takes to open a lake."""
+    needed = ["sqlite_scanner" if location.sqlite_path else "postgres_scanner", "ducklake"]
+    return [*needed, "httpfs"] if location.uses_s3 else needed
+
+
+def refuse_unsigned(names: Iterable[str]) -> None:
+    """Have DuckDB check the signatures of extensions.
+
+    Args:
+        names: Of those in the wheels.
+
+    Raises:
+        PermanentFailure: One is not what DuckDB's makers signed.
+    """
+    with closing(duckdb.connect(":memory:")) as connection:
+        for name in names:
+            try:
+                connection.execute(f"LOAD {quoted(str(extension_path(name)))}")
+            except duckdb.Error as error:
+                raise PermanentFailure(
+                    f"DuckDB's extension {name} is damaged, or was replaced: install the project "
+                    f"again from its lock file. {error}"
+                ) from error
 
 
 def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -57,13 +99,8 @@ def connect(location: WarehouseLocation, *, read_only: bool) -> duckdb.DuckDBPyC
         PermanentFailure: Something has to be fixed first; the message says what.
     """
     _refuse_emptied(location)
-    connection = connect_to_nothing()
+    connection = connect_to_nothing(needed_extensions(location))
     try:
-        needed = ["sqlite_scanner" if location.sqlite_path else "postgres_scanner", "ducklake"]
-        if location.uses_s3:
-            needed.append("httpfs")
-        for name in needed:
-            connection.execute(f"LOAD {quoted(str(extension_path(name)))}")
         if location.uses_s3:
             _create_s3_secret(connection, location.s3_endpoint_url)
         # Few rows go to Parquet as well: moving them there later would take them from readers.

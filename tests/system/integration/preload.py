@@ -12,7 +12,7 @@ from aq_resources.http.client import HttpClient
 from aq_resources.networks import known_networks
 from aq_science.stations import zone_at
 from aq_science.windows import DAY, midnight
-from tests import migrations, mirrors, signatures
+from tests import migrations, mirrors
 
 for _module in (
     "aq_platform.cli",
@@ -47,7 +47,6 @@ for _module in (
 ):
     importlib.import_module(_module)
 
-signatures.take_for_granted()
 migrations.read_once()
 mirrors.look_after_themselves()
 

@@ -220,10 +220,8 @@ from datetime import date, timedelta
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_resources.warehouse.warehouse import Warehouse
 from aq_resources.warehouse.location import WarehouseLocation
-from tests import signatures
 from tests.factories import daily_frame
 url, data, endpoint, first = sys.argv[1:]
-signatures.take_for_granted()
 w = Warehouse(WarehouseLocation(url, data, bool(endpoint), endpoint or None))
 w.prepare()
 print("ready", flush=True)
