@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from glob import escape
@@ -20,6 +21,7 @@ from aq_science.windows import DAY, Window
 _log = logging.getLogger(__name__)
 # Without `?`, which would begin the query of an address of S3.
 _EACH_DAY = "date=" + "-".join("[0-9]" * length for length in (4, 2, 2))
+_AT_ONCE = 8
 _FOLDER = re.compile(r"date=\d{4}-\d\d-\d\d")
 
 
@@ -77,21 +79,20 @@ class DayFiles:
         A file of an earlier version of this software with other columns counts as absent: what is
         derived is derived again rather than converted.
         """
-        found = []
         present = set(self.days())
-        for day in window.dates:
-            if day not in present:
-                continue
-            uri = self.store.uri(self.key(day))
-            options = self.store.storage_options or None
-            if (
-                pl.scan_parquet(uri, storage_options=options, glob=False).collect_schema()
-                == self.schema
-            ):
-                found.append(day)
-            else:
-                _log.warning("%s has the columns of another version and is left out.", uri)
-        return found
+        days = [day for day in window.dates if day in present]
+        # Each is a wait for the object store.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            declared = list(pool.map(self._is_declared, days))
+        return [day for day, fits in zip(days, declared, strict=True) if fits]
+
+    def _is_declared(self, day: date) -> bool:
+        uri = self.store.uri(self.key(day))
+        options = self.store.storage_options or None
+        found = pl.scan_parquet(uri, storage_options=options, glob=False).collect_schema()
+        if found != self.schema:
+            _log.warning("%s has the columns of another version and is left out.", uri)
+        return found == self.schema
 
     def missing(self, window: Window, reach: Window | None = None) -> list[date]:
         """Days of the window that were never materialized.
