@@ -63,6 +63,16 @@ class Format(enum.StrEnum):
     arrow = "arrow"
 
 
+class Language(enum.StrEnum):
+    """What `aq connect` prints."""
+
+    sql = "sql"
+    python = "python"
+    r = "r"
+    jdbc = "jdbc"
+    text = "text"
+
+
 @app.command()
 def demo(
     days: Annotated[int, typer.Option(help="Days of history to load", min=2)] = DEMO_DAYS,
@@ -316,14 +326,27 @@ def export(networks: Networks = None) -> None:
 
 
 @app.command()
-def connect() -> None:
-    """Print the SQL with which another DuckDB opens the warehouse, read-only."""
+def connect(
+    *,
+    format: Annotated[  # noqa: A002
+        Language, typer.Option(help="The other program's language; text: how to use each of them")
+    ] = Language.sql,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            help="Load the extensions of this installation, for a DuckDB of the same version",
+        ),
+    ] = False,
+) -> None:
+    """Print what another program needs to open the warehouse, read-only: no secret is among it."""
     with readable_errors():
-        from aq_platform.connecting import connection_sql
+        from aq_platform.connecting import connection_lines
         from aq_resources.settings import Settings
         from aq_resources.warehouse.location import WarehouseLocation
 
-        _print_lines(connection_sql(WarehouseLocation.of(Settings())))
+        location = WarehouseLocation.of(Settings())
+        _print_lines(connection_lines(location, format.value, offline=offline))
 
 
 @app.command()
