@@ -314,15 +314,36 @@ def backtest(
 
 
 @app.command()
-def export(networks: Networks = None) -> None:
-    """Write daily averages as Parquet to the object store, a file a network and year."""
+def export(
+    networks: Networks = None,
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write to; exports/ on the object store without it"),
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option(help="A table, such as daily_averages; all without")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Leave files of months and years alone that ended before YYYY-MM-DD"),
+    ] = None,
+) -> None:
+    """Write every table as plain Parquet; only files whose rows have changed are written again."""
     with readable_errors():
-        from aq_platform.arguments import choose_networks
-        from aq_platform.export import export_daily_averages
+        from aq_platform.arguments import choose_networks, parse_day
+        from aq_platform.export import Outcome, export_tables
         from aq_resources.services import Services
 
         services = Services.from_environment()
-        _print_lines(export_daily_averages(services, choose_networks(services, networks)))
+        chosen = choose_networks(services, networks)
+        day = None if since is None else parse_day(since, "--since")
+        outcome = Outcome()
+        _print_lines(export_tables(services, chosen, table or [], to, day, outcome))
+        err.print(
+            f"{outcome.written} written, {outcome.unchanged} unchanged, {outcome.removed} removed",
+            highlight=False,
+        )
 
 
 @app.command()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from urllib.parse import unquote
 
 from aq_resources.failures import PermanentFailure, TransientFailure
@@ -43,6 +45,9 @@ class ObjectStore(Protocol):
         Raises:
             FileExistsError: there is one, and it may not be replaced.
         """
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write the whole object from a file, which need not fit into memory."""
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises `MissingObject` naming a missing key."""
@@ -77,6 +82,13 @@ class LocalObjectStore:
         self.root = root
 
     def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
+        self._put(key, io.BytesIO(data), overwrite=overwrite)
+
+    def put_file(self, key: str, path: Path) -> None:
+        with path.open("rb") as source:
+            self._put(key, source, overwrite=True)
+
+    def _put(self, key: str, source: BinaryIO, *, overwrite: bool) -> None:
         path = self._path(key)
         with translate_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +96,7 @@ class LocalObjectStore:
             handle, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(data)
+                    shutil.copyfileobj(source, file)
                     file.flush()
                     os.fsync(file.fileno())
                 if overwrite:
@@ -180,6 +192,13 @@ class S3ObjectStore:
                 self.client.put_object(
                     Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition
                 )
+
+        self._patiently(once)
+
+    def put_file(self, key: str, path: Path) -> None:
+        def once() -> None:
+            with path.open("rb") as source, self._translate_errors(key):
+                self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=source)
 
         self._patiently(once)
 

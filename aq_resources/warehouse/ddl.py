@@ -137,7 +137,7 @@ def create_all(
         for view in WAREHOUSE_VIEWS.values():
             if (network, view.name) not in views:
                 # A view over a pattern that matches no file cannot be made.
-                connection.execute(f"CREATE VIEW {network}.{view.name} AS {_no_rows(view)}")
+                connection.execute(f"CREATE VIEW {network}.{view.name} AS {no_rows(view)}")
                 incomplete.add(view.name)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {UNION_SCHEMA}")
     for name in sorted(incomplete):
@@ -188,7 +188,7 @@ def create_union(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         f"AND table_name = '{name}' AND table_schema <> '{UNION_SCHEMA}' ORDER BY table_schema"
     ).fetchall()
     selects = [f"SELECT * FROM {schema}.{name}" for (schema,) in schemas]
-    union = " UNION ALL BY NAME ".join(selects) or _no_rows(_DECLARED[name])
+    union = " UNION ALL BY NAME ".join(selects) or no_rows(_DECLARED[name])
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {UNION_SCHEMA}")
     connection.execute(f"CREATE OR REPLACE VIEW {UNION_SCHEMA}.{name} AS {union}")
 
@@ -230,7 +230,8 @@ def publish_files(
     create_union(connection, view.name)
 
 
-def _no_rows(table: Table) -> str:
+def no_rows(table: Table) -> str:
+    """A query with the declared columns and no row."""
     columns = ", ".join(f"NULL::{sql_type(kind)} AS {name}" for name, kind in table.schema.items())
     return f"SELECT {columns} WHERE false"
 

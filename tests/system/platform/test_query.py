@@ -365,12 +365,18 @@ class TestFiles:
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_export_is_read_by_any_engine_without_the_lake(loaded: Loaded, invoke: Invoke) -> None:
-    for _ in range(2):
-        result = invoke(loaded.installation, "export")
-        assert result.exit_code == 0, result.stderr
-    paths = [Path(line.removeprefix("file://")) for line in result.stdout.splitlines()]
-    assert all("network=airqino/year=" in str(path) for path in paths)
+def test_an_export_is_read_by_any_engine_without_the_lake(
+    loaded: Loaded, invoke: Invoke, tmp_path: Path
+) -> None:
+    arguments = ("export", "airqino", "--table", "daily_averages", "--to", str(tmp_path))
+    result = invoke(loaded.installation, *arguments)
+    assert result.exit_code == 0, result.stderr
+    paths = [Path(line) for line in result.stdout.splitlines()]
+    assert paths
+    assert all(path.is_relative_to(tmp_path / "daily_averages" / "airqino") for path in paths)
+    again = invoke(loaded.installation, *arguments)
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert again.stderr == f"0 written, {len(paths)} unchanged, 0 removed\n"
     exported = pl.read_parquet(paths).select("station_id", "parameter", "date", "mean")
     sql = "SELECT station_id, parameter, date, mean FROM airqino.daily_averages"
     result = invoke(loaded.installation, "query", sql, "--format", "json")

@@ -36,6 +36,15 @@ def test_put_again_replaces(store: ObjectStore) -> None:
     assert store.keys("a") == ["a/b"]
 
 
+def test_a_file_is_put_as_its_bytes_are(store: ObjectStore, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in (b"a long first content", b""):
+        path.write_bytes(content)
+        store.put_file("a/b", path)
+        assert store.get("a/b") == content
+    assert store.keys("a") == ["a/b"]
+
+
 def test_put_without_overwrite_never_replaces(store: ObjectStore) -> None:
     store.put("a/b", b"first", overwrite=False)
     with pytest.raises(FileExistsError):
