@@ -23,29 +23,10 @@ from aq_client.clients import API_KEY
 from aq_serving.routers.about import SERVED
 from aq_serving.tables import plain_schema
 from tests.unit.serving.conftest import FIRST, NOW, day
+from tests.unit.serving.in_process import InProcess
 
 BASE = "http://api"
 END = FIRST + timedelta(days=3)
-
-
-class InProcess(httpx.BaseTransport):
-    """The application behind a client that is not asynchronous; what was asked is kept."""
-
-    def __init__(self, application: FastAPI) -> None:
-        self._application = application
-        self.asked: list[httpx.URL] = []
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url)
-
-        async def answer() -> httpx.Response:
-            transport = httpx.ASGITransport(self._application, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport) as client:
-                return await client.request(request.method, request.url, headers=request.headers)
-
-        found = asyncio.run(answer())
-        headers = {k: v for k, v in found.headers.items() if k != "content-encoding"}
-        return httpx.Response(found.status_code, headers=headers, content=found.content)
 
 
 @pytest.fixture
