@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -89,18 +89,20 @@ class Export:
     connection: duckdb.DuckDBPyConnection
     outcome: Outcome
 
-    def write(self, network: str, table: Table, since: date | None) -> Iterator[str]:
+    def write(
+        self, network: str, table: Table, since: date | None, known: Mapping[str, str]
+    ) -> Iterator[str]:
         """Bring the files of a table of a network up to date.
 
         Args:
             network: The schema; that of all networks for what is of none.
             table: The declared table.
             since: Periods that ended before this day stay as they are.
+            known: Attribution by station.
 
         Yields:
             The address of each file that was written.
         """
-        known = {} if network == UNION_SCHEMA else self._attributions(network)
         present = set()
         for part in self._parts(network, table, since):
             present.add(part.key)
@@ -110,9 +112,6 @@ class Export:
             else:
                 self.outcome.unchanged += 1
         self._remove_others(network, table, since, present)
-
-    def _attributions(self, network: str) -> dict[str, str]:
-        return station_attributions(self.services.warehouse, network)
 
     def _parts(self, network: str, table: Table, since: date | None) -> Iterator[Part]:
         if (every := _period(table)) is None:
@@ -165,7 +164,7 @@ class Export:
                 if count:
                     yield Part(self._key(network, table, start), rows, digest)
 
-    def _write_part(self, part: Part, network: str, table: Table, known: dict[str, str]) -> bool:
+    def _write_part(self, part: Part, network: str, table: Table, known: Mapping[str, str]) -> bool:
         """Whether the file had to be written."""
         metadata = self._metadata(part, network, table, known)
         said = json.dumps([_FORM, part.digest, sorted(metadata.items())])
@@ -186,7 +185,7 @@ class Export:
         return True
 
     def _metadata(
-        self, part: Part, network: str, table: Table, known: dict[str, str]
+        self, part: Part, network: str, table: Table, known: Mapping[str, str]
     ) -> dict[str, str]:
         """What the file says of its rows: attribution and licence, units and meanings."""
         if network == UNION_SCHEMA:
@@ -296,12 +295,13 @@ def export_tables(
         export = Export(services, target, root, connection, outcome)
         for config in networks:
             own = {table.name for table in warehouse_tables(config.name)} | {HOURLY_READINGS.name}
+            known = station_attributions(services.warehouse, config.name)
             for table in chosen:
                 if table.name in own:
-                    yield from export.write(config.name, table, since)
+                    yield from export.write(config.name, table, since, known)
         for table in chosen:
             if table.name in REFERENCE_VIEWS:
-                yield from export.write(UNION_SCHEMA, table, since)
+                yield from export.write(UNION_SCHEMA, table, since, {})
 
 
 def describe(table: Table) -> dict[str, str]:
