@@ -20,6 +20,7 @@ from aq_science.indices.by_parameter import by_parameter
 from aq_science.indices.us_epa import aqi_category, daily_aqi_of_any
 from aq_science.indices.us_epa_tables import US_EPA_2024, AqiTable, UsEpaTable, tables_between
 from aq_science.indices.who_2021 import WHO_2021_8H, WHO_2021_DAILY
+from aq_science.local_days import STANDARD_AS
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES, REASON
 from aq_science.tables.types import PARAMETER, PARAMETER_SLOTS, SERIES, UNIT
@@ -32,11 +33,6 @@ RUNNING_HOURS = 8
 RUNNING_VALID = 6
 RUNNING_WINDOWS = 18
 RUNNING_PARAMETERS = ("co", "o3")
-
-# Irish law calls summer time standard and winter the exception; as everywhere in Europe, the day by
-# standard time is that of winter. Morocco's law is the same way round, and there its standard time
-# (UTC+1, with an exception for Ramadan) is meant.
-_STANDARD_AS = {"Europe/Dublin": "Europe/London", "Eire": "Europe/London"}
 
 # Local days reach this far beyond the UTC days of the same dates (UTC+14 to UTC-12), and a
 # running mean seven hours further back.
@@ -64,7 +60,7 @@ class _Calendar:
     def of(cls, zone: str, hours: Window, day: Day) -> _Calendar:
         # Longer than asked, so that the first and the last local day are counted whole.
         whole = hours.padded(before=2 * DAY, after=2 * DAY)
-        clock = zone if day == "civil" else _STANDARD_AS.get(zone, zone)
+        clock = zone if day == "civil" else STANDARD_AS.get(zone, zone)
         local = (
             pl.datetime_range(
                 whole.start,

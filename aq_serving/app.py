@@ -38,6 +38,7 @@ from aq_serving.routers import (
     scores,
     stations,
 )
+from aq_serving.sensorthings import router as sensorthings
 from aq_serving.settings import ApiSettings
 from aq_serving.stations import Directory
 
@@ -92,6 +93,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     for module in _RESOURCES:
         app.include_router(module.router(context), prefix=f"/{VERSION}")
     app.include_router(about.router(), prefix=f"/{VERSION}")
+    app.include_router(sensorthings.router(context))
     _add_health(app, context)
     _add_errors(app)
     app.add_middleware(
