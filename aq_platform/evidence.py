@@ -13,22 +13,17 @@ from aq_assets.freshness import allowed_silence
 from aq_assets.gaps import answered
 from aq_resources.failures import SettingsError
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.reading_origin import Origin, Sources, origin_of
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawPullStore
-from aq_resources.stores.version_reader import VersionReader
 from aq_science.averages import REACH_AFTER, REACH_BEFORE
 from aq_science.gaps import expected_hours, hour_causes
 from aq_science.parameters import PARAMETERS
-from aq_science.quality.findings import findings
-from aq_science.quality.suite import STANDARD, neighbours_of
-from aq_science.readings import in_canonical_units
 from aq_science.stations import day_zone
 from aq_science.tables.daily_averages import COMPLETENESS, DAILY_AVERAGES
 from aq_science.tables.stations import STATIONS
 from aq_science.tables.types import PARAMETER
-from aq_science.units import to_canonical
-from aq_science.versions import fold_versions
-from aq_science.windows import DAY, HOUR, Window, midnight
+from aq_science.windows import DAY, Window, midnight
 
 _IN_WORDS = {
     "rejected": "rejected by {tests}",
@@ -200,71 +195,53 @@ def explain(
 
 
 def _explain_hour(series: _Series, moment: datetime) -> Iterator[str]:
-    window = Window(moment, moment + HOUR)
-    days = Window.of_days(moment.date(), moment.date())
-    rows = series.readings(days).filter(pl.col("hour") == moment)
-    if rows.is_empty():
+    sources = Sources(
+        series.services.warehouse.rows(series.config.name, STATIONS),
+        series.services.files.day_files(series.config.name, "hourly_readings"),
+        series.pulls,
+        series.services.client(series.config.name),
+        series.services.settings.gas_reference_celsius,
+    )
+    origin = origin_of(sources, series.station, series.parameter, moment)
+    if origin is None:
         raise SettingsError(
             f"There is no reading of {series.name} at {moment:%Y-%m-%d %H:%M}Z. "
             f"aq why {series.name} {series.local(moment).date()} says why."
         )
-    reading = rows.row(0, named=True)
+    reading = origin.reading
     yield f"{series.name} at {moment:%Y-%m-%d %H:%M}Z, the hour that begins then"
     reasons = ", ".join(reading["reasons"]) or "no test fired"
     yield f"  reading: {_number(reading['value'])} {reading['unit']}, {reading['flag']} ({reasons})"
     yield f"  of sensor {reading['sensor_id']}" if reading["sensor_id"] else "  of one sensor alone"
-    yield f"  {_conversion(series, reading)}"
+    yield f"  {_conversion(origin)}"
     yield f"  revision {reading['revision']}, received {reading['pulled_at']:%Y-%m-%d %H:%M:%S}Z"
-    yield from _tests(series, window)
-    found = False
-    for folder in series.pulls.folders(window):
-        for uri, number, digest, answer in series.pulls.lines(folder):
-            if answer.pulled_at == reading["pulled_at"] and answer.covers.overlaps(window):
-                found = True
-                yield f"  raw pull: {uri}, line {number}, sha256 {digest}"
-                yield f"    {answer.url} {dict(answer.params) or ''}".rstrip()
-    if not found:
-        yield "  raw pull: it is no longer stored, or the reading was made of an older one"
-
-
-def _conversion(series: _Series, reading: dict[str, Any]) -> str:
-    native, unit = reading["value_native"], reading["unit_native"]
-    if native is None:
-        return "no value"
-    given = f"{native:g} {unit or 'without a unit'}"
-    reference_c = series.services.settings.gas_reference_celsius
-    conversion = unit and to_canonical(series.parameter, unit, reference_c)
-    if not conversion:
-        return f"as received: {given}, which cannot be converted"
-    scale, offset = conversion
-    if (scale, offset) == (1.0, 0.0):
-        return f"as received: {given}"
-    shift = f" {offset:+g}" if offset else ""
-    gas = PARAMETERS[series.parameter].molar_mass is not None
-    reference = f", at {reference_c:g} °C and 101.325 kPa" if gas else ""
-    return f"as received: {given}, times {scale:.6g}{shift}{reference}"
-
-
-def _tests(series: _Series, window: Window) -> Iterator[str]:
-    """What the tests that fired saw, and their limits."""
-    days = Window.of_days(window.start.date(), window.start.date())
-    reader = VersionReader(series.pulls, series.services.client(series.config.name))
-    stations = series.services.warehouse.rows(series.config.name, STATIONS)
-    of_station = pl.col("station_id").cast(pl.String) == series.station
-    near = neighbours_of(stations)
-    around = near.filter(of_station)["neighbour"]
-    versions = reader.read(STANDARD.with_context(days)).filter(
-        of_station | pl.col("station_id").is_in(around.implode())
-    )
-    converted = in_canonical_units(
-        fold_versions(versions), series.services.settings.gas_reference_celsius
-    )
-    fired = findings(converted, neighbours=near).filter(*series.own, pl.col("hour") == window.start)
-    for row in fired.iter_rows(named=True):
+    for row in origin.tests:
         yield (
             f"  test {row['test']} {row['version']} ({row['flag']}): "
             f"saw {_number(row['observed'])}, limit {_number(row['limit'])}"
         )
+    for stored in origin.answers:
+        yield f"  raw pull: {stored.uri}, line {stored.line}, sha256 {stored.sha256}"
+        yield f"    {stored.answer.url} {dict(stored.answer.params) or ''}".rstrip()
+    if not origin.answers:
+        yield "  raw pull: it is no longer stored, or the reading was made of an older one"
+
+
+def _conversion(origin: Origin) -> str:
+    native, unit = origin.reading["value_native"], origin.reading["unit_native"]
+    if native is None:
+        return "no value"
+    given = f"{native:g} {unit or 'without a unit'}"
+    conversion = origin.conversion
+    if conversion is None:
+        return f"as received: {given}, which cannot be converted"
+    scale, offset = conversion.scale, conversion.offset
+    if (scale, offset) == (1.0, 0.0):
+        return f"as received: {given}"
+    shift = f" {offset:+g}" if offset else ""
+    reference_c = conversion.reference_c
+    reference = "" if reference_c is None else f", at {reference_c:g} °C and 101.325 kPa"
+    return f"as received: {given}, times {scale:.6g}{shift}{reference}"
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,7 @@ from aq_serving.routers import (
     category,
     daily_averages,
     exceedances,
+    explain,
     forecasts,
     gaps,
     hourly_readings,
@@ -53,6 +54,7 @@ _RESOURCES = (
     exceedances,
     forecasts,
     scores,
+    explain,
 )
 _DESCRIPTION = """
 Air-quality readings, averages and forecasts of public networks; read-only.

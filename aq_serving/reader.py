@@ -16,13 +16,16 @@ import duckdb
 import polars as pl
 
 from aq_resources.failures import PermanentFailure, TransientFailure
+from aq_resources.reading_origin import Sources
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles, file_name
+from aq_resources.stores.raw_pulls import RawPullStore
 from aq_resources.warehouse.errors import translate_errors
 from aq_resources.warehouse.names import LAKE
 from aq_resources.warehouse.reading import confine, whole_read
 from aq_science.tables.hourly_readings import HOURLY_READINGS
-from aq_serving.problems import ProblemError, unavailable
+from aq_science.tables.stations import STATIONS
+from aq_serving.problems import ProblemError, not_found, unavailable
 
 # How long a request waits for its turn before it is refused.
 WAIT_SECONDS = 5.0
@@ -89,6 +92,34 @@ class Reader:
             file_name(name),
             HOURLY_READINGS.schema,
         )
+
+    def sources(self, network: str, stations: pl.DataFrame) -> Sources:
+        """What the network's readings were made of.
+
+        Args:
+            network: Its name.
+            stations: `STATIONS` of all networks.
+
+        Returns:
+            Stores and a client that reads answers; it asks for none.
+
+        Raises:
+            ProblemError: The network is not set up here.
+        """
+        services = self._services
+        if network not in services.networks:
+            raise not_found(f"{network} is not set up here, so that its raw pulls cannot be read.")
+        return Sources(
+            stations.filter(pl.col("network") == network).cast(STATIONS.schema),
+            self.day_files(network),
+            RawPullStore(services.object_store, network),
+            services.client(network),
+            services.settings.gas_reference_celsius,
+        )
+
+    def object_key(self, uri: str) -> str:
+        """Key of a file of the object store, which says nothing of where the store is."""
+        return uri.removeprefix(self._services.object_store.uri("")).lstrip("/")
 
     def too_long(self) -> ProblemError:
         """The refusal of a request whose reading took longer than it may."""

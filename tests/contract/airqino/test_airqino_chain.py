@@ -29,8 +29,11 @@ from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.stores.version_reader import VersionReader
 from aq_sandbox.server import RunningSandbox
 from aq_science.windows import HOUR, Window, midnight
+from aq_serving.app import create_app
+from aq_serving.settings import ApiSettings
 from tests.contract.conftest import STATIONS
 from tests.factories import DAY as ONE_DAY
+from tests.unit.serving.conftest import asker
 
 DAY = date(2025, 6, 10)
 SICK, WELL = STATIONS[1], (STATIONS[0], *STATIONS[2:])
@@ -446,6 +449,27 @@ class TestEvidence:
         line = data.splitlines()[int(number) - 1]
         assert hashlib.sha256(line).hexdigest() == digest
         assert b"-999" in line
+
+    def test_the_api_says_what_the_command_says(self, faulty: Chain) -> None:
+        config = faulty.services.networks["airqino"]
+        hour = midnight(DAY) + 10 * HOUR
+        lines = list(explain(faulty.services, config, SICK, "pm25", hour))
+        ask = asker(create_app(faulty.services, ApiSettings()))
+        path = f"/v1/explain/airqino/{SICK}/pm25"
+        answer = ask(f"{path}/{hour:%Y-%m-%dT%H:%MZ}")
+        assert answer.status_code == 200, answer.text
+        said = answer.json()
+        assert (said["value"], said["flag"]) == (-999.0, "invalid")
+        assert said["conversion"] == {"scale": 1.0, "offset": 0.0, "reference_celsius": None}
+        assert {test["test"] for test in said["tests"]} == set(said["reasons"])
+        [raw] = said["raw_pulls"]
+        written = [line for line in lines if "raw pull" in line]
+        uri = faulty.services.object_store.uri(raw["key"])
+        assert written == [f"  raw pull: {uri}, line {raw['line']}, sha256 {raw['sha256']}"]
+        assert not raw["key"].startswith("/")
+        later = f"{hour + 30 * ONE_DAY:%Y-%m-%dT%H:%MZ}"
+        for wrong, status in ((later, 404), (f"{hour:%Y-%m-%d}", 400), ("2026-01-31T05:00", 400)):
+            assert ask(f"{path}/{wrong}").status_code == status
 
     def test_an_average_leads_to_its_hours(self, faulty: Chain) -> None:
         config = faulty.services.networks["airqino"]

@@ -38,6 +38,7 @@ PATHS = (
     "/v1/exceedances",
     "/v1/forecasts",
     "/v1/scores",
+    "/v1/explain/{network}/{station_id}/{parameter}/{hour}",
     "/v1/tables/{name}",
     "/v1/attribution",
     "/healthz",
