@@ -28,7 +28,7 @@ class Related:
     Attributes:
         by_key: Entities by the value of the relation's column.
         more: Values of which there are more.
-        counts: How many there are, by the value; empty where nobody asked.
+        counts: How many there are, by the value; empty where that was not asked.
     """
 
     by_key: Mapping[str, Sequence[Entity]]
@@ -212,5 +212,14 @@ def _arrays(
 
 
 def references(base: str, kind: EntitySet, rows: pl.DataFrame) -> list[Entity]:
-    """Addresses of entities alone."""
+    """Addresses of entities alone.
+
+    Args:
+        base: Address of the root.
+        kind: What they are.
+        rows: Their frame.
+
+    Returns:
+        An address a row, as the standard wraps it.
+    """
     return [{"@iot.selfLink": entity_address(base, kind.name, key)} for key in rows["id"]]

@@ -1,4 +1,4 @@
-"""Identifiers of entities: texts made of the keys of the tables, the same for ever.
+"""Identifiers of entities: texts made of the keys of the tables, which stay the same.
 
 `<network>:<station_id>` names a Thing, its place and its feature of interest;
 `<network>:<station_id>:<parameter>:<series>` a Datastream, and `<Datastream>:<time>` an

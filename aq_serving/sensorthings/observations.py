@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -29,6 +29,8 @@ from aq_serving.sensorthings.filters import EVERYWHEN, Bounds
 from aq_serving.sensorthings.identifiers import DAY as DAY_STAMP
 from aq_serving.sensorthings.identifiers import MINUTE, joined
 from aq_serving.sensorthings.model import END, ENTITY_SETS, OBSERVATIONS
+from aq_serving.sensorthings.series import SERIES
+from aq_serving.stations import KEEP_SECONDS
 from aq_serving.tables import plain_schema
 
 SCHEMA = ENTITY_SETS[OBSERVATIONS].schema
@@ -69,10 +71,9 @@ class Observations:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._sources: dict[str, _Hourly | _Daily | _Forecasts] = {
-            "hourly": _Hourly(reader),
-            "daily": _Daily(reader),
-            "forecast-1h": _Forecasts(reader),
-            "forecast-2h": _Forecasts(reader),
+            HOURLY_READINGS.name: _Hourly(reader),
+            DAILY_AVERAGES.name: _Daily(reader),
+            FORECASTS.name: _Forecasts(reader),
         }
 
     def by_time(self, wanted: Wanted, rows: int, *, descending: bool = False) -> pl.DataFrame:
@@ -183,37 +184,64 @@ class Observations:
         """
         began = time.monotonic()
         left = left or [wanted.streams]
-        whole = self._extent(wanted)
+        extents = self._extents(wanted)
+        whole = _overall(extents.values(), wanted.bounds)
         while whole.start < whole.end:
             if time.monotonic() - began > self._reader.seconds:
                 raise self._reader.too_long()
             window, whole = _cut(whole, pace.days(), descending=descending)
-            found = self._read(window, left[0], _within(window, wanted.conditions, finish))
+            there = [name for name, extent in extents.items() if extent.overlaps(window)]
+            found = self._read(window, left[0], there, _within(window, wanted.conditions, finish))
             pace.note(window, found.height)
             yield found
 
-    def _read(self, window: Window, streams: pl.DataFrame, finish: _Finish) -> pl.DataFrame:
+    def _read(
+        self, window: Window, streams: pl.DataFrame, tables: Sequence[str], finish: _Finish
+    ) -> pl.DataFrame:
+        """What some tables have in a window.
+
+        Args:
+            window: When.
+            streams: Of which Datastreams.
+            tables: Those that may have something.
+            finish: What becomes of their rows.
+
+        Returns:
+            The rows.
+        """
         parts = [
             part
-            for (name,), chosen in streams.group_by("properties/series", maintain_order=True)
-            for part in self._sources[str(name)].read(window, chosen, finish)
+            for table, chosen in _by_table(streams)
+            if table in tables
+            for part in self._sources[table].read(window, chosen, finish)
         ]
         return pl.concat(parts) if parts else SCHEMA.to_frame()
 
-    def _extent(self, wanted: Wanted) -> Window:
-        """From the first to the last time at which there may be anything."""
-        bounds = wanted.bounds
-        found = [
-            extent
-            for (name,), part in wanted.streams.group_by("properties/series")
-            if (extent := self._sources[str(name)].extent(part, bounds)) is not None
-        ]
-        if not found:
-            return _NOTHING
-        start, end = min(one.start for one in found), max(one.end for one in found)
-        start = start if bounds.start is None else max(start, bounds.start)
-        end = end if bounds.end is None else min(end, bounds.end)
-        return Window(start, end) if start < end else _NOTHING
+    def _extents(self, wanted: Wanted) -> dict[str, Window]:
+        """From the first to the last time at which each table may have something."""
+        found = {
+            table: self._sources[table].extent(part, wanted.bounds)
+            for table, part in _by_table(wanted.streams)
+        }
+        return {table: extent for table, extent in found.items() if extent is not None}
+
+
+def _overall(extents: Collection[Window], bounds: Bounds) -> Window:
+    if not extents:
+        return _NOTHING
+    start, end = min(one.start for one in extents), max(one.end for one in extents)
+    start = start if bounds.start is None else max(start, bounds.start)
+    end = end if bounds.end is None else min(end, bounds.end)
+    return Window(start, end) if start < end else _NOTHING
+
+
+def _by_table(streams: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Datastreams by the table that has their Observations."""
+    for table in dict.fromkeys(series.table.name for series in SERIES.values()):
+        names = [series.name for series in SERIES.values() if series.table.name == table]
+        part = streams.filter(pl.col("properties/series").is_in(names))
+        if part.height:
+            yield table, part
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,28 +276,26 @@ _NOTHING = Window(midnight(date(2000, 1, 1)), midnight(date(2000, 1, 1)))
 class _Pace:
     """How long the next window is: so that few more rows come than are needed.
 
-    Without a number that is enough, twice as long while there are rows, and eight times as long
-    while there are none.
+    Without a number that is enough, eight times as long each time.
     """
 
     def __init__(self, enough: int | None) -> None:
         self._enough = enough
         self._days = 0
-        self._last = (0, 0)
+        self._last = 0
         self.rows = 0
 
     def note(self, window: Window, rows: int) -> None:
         """Take note of what a window had."""
-        self._last = (len(window.dates), rows)
+        self._last = len(window.dates)
         self._days += len(window.dates)
         self.rows += rows
 
     def days(self) -> int:
         """Days of the next window."""
-        last, rows = self._last
-        if last == 0:
+        if self._last == 0:
             return 1
-        most = min(last * (_FASTER if self._enough is not None or rows == 0 else 2), _MOST_DAYS)
+        most = min(self._last * _FASTER, _MOST_DAYS)
         if self._enough is None or self.rows == 0:
             return most
         needed = max(self._enough - self.rows, 1)
@@ -316,9 +342,20 @@ class _Warehouse:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._known: tuple[float, Window] | None = None
 
     def extent(self, streams: pl.DataFrame, bounds: Bounds) -> Window | None:
+        """From the first to the last row, with a day on, so that it is true for a while."""
         del streams, bounds
+        known = self._known
+        if known is None or time.monotonic() - known[0] >= KEEP_SECONDS:
+            found = self._extent()
+            if found is None:
+                return None
+            known = self._known = (time.monotonic(), found)
+        return known[1]
+
+    def _extent(self) -> Window | None:
         [row] = self._reader.query(
             f"SELECT min({self.time}), max({self.time}) FROM {UNION_SCHEMA}.{self.table.name}"
         ).iter_rows()

@@ -54,7 +54,7 @@ class Page:
     Attributes:
         kind: Their set.
         rows: Their frame.
-        count: How many there are altogether; None where nobody asked.
+        count: How many there are altogether; None where that was not asked.
         following: Options of the next page, that are others; None on the last.
     """
 
