@@ -22,7 +22,7 @@ LEAST_WIDTH = 8
 _CUT = "…"
 # Stands in each column where rows are left out.
 _LEFT_OUT = "⋮"
-_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
+_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import io
 from datetime import UTC, date, datetime
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -81,6 +81,7 @@ def test_texts_alone_are_cut_on_a_narrow_terminal_and_in_no_pipe() -> None:
     assert "x" * 60 in whole[3]
 
 
+@example([("a\u2028b", 1.0, "c\u2029\n")], None)
 @given(
     st.lists(st.tuples(st.text(max_size=30), st.floats(), st.text(max_size=30)), max_size=5),
     st.one_of(st.none(), st.integers(20, 200)),
