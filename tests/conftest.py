@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing.util
 import os
@@ -149,6 +150,15 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
         return folder
 
     return folder_of
+
+
+@pytest.fixture(scope="session")
+def lightgbm() -> None:
+    """Skips where LightGBM does not load (Debian: libgomp1, macOS: libomp)."""
+    try:
+        importlib.import_module("lightgbm")
+    except OSError as error:
+        pytest.skip(f"LightGBM does not load: {error}")
 
 
 @pytest.fixture

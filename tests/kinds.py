@@ -51,8 +51,8 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(kinds[0])
     if SYSTEM in kinds and item.get_closest_marker("timeout") is None:
         item.add_marker(pytest.mark.timeout(SYSTEM_TIMEOUT_S))
-    # Tracing costs a third of a test. What these show runs in other processes or Stan, or is the
-    # code that runs on SQLite and a folder too, and in AirQino's chain.
+    # Tracing costs a third of a test. What these show runs in other processes, in Stan or in
+    # LightGBM, or is the code that runs on SQLite and a folder too, and in AirQino's chain.
     chain = item.path.stem.endswith("_chain") and item.path.stem != "test_airqino_chain"
     if not {SYSTEM, FIT}.isdisjoint(kinds) or chain or _is_second_backend(item):
         item.add_marker(pytest.mark.no_cover)

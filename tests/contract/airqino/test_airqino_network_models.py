@@ -18,9 +18,8 @@ from aq_resources.stores.day_files import DayFiles
 from aq_sandbox.server import RunningSandbox
 from aq_science.forecasting.methods import gradient_boosting
 from tests.contract.conftest import NOW, STATIONS
-from tests.libraries import needs_lightgbm
 
-needs_lightgbm()
+pytestmark = pytest.mark.usefixtures("lightgbm")
 
 LAST = NOW.date()
 FIRST = LAST - timedelta(days=20)

@@ -63,7 +63,8 @@ def test_no_struct_is_decoded_past_them() -> None:
     """A decoder is made at a module's import, or by `decoder_of`."""
     found = []
     for path in ROOT.glob("aq_*/**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        source = path.read_text("utf-8")
+        for node in ast.walk(ast.parse(source if "msgspec" in source else "")):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)

@@ -16,6 +16,7 @@ DAY = date(2024, 3, 1)
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WEEKS = 56 * 24
+FOUR_WEEKS = 28 * 24
 STATIONS = ("a", "b", "c", "flat", "mute", "quiet", "short")
 INPUT = pl.Schema(
     {
@@ -82,6 +83,23 @@ def all_readings() -> pl.DataFrame:
             frame("flat", np.where(np.arange(WEEKS) % 50 == 0, 3.0, 0.0)),
             frame("quiet", air(WEEKS - 240, 6), MIDNIGHT - 240 * HOUR),
             frame("mute", air(WEEKS, 7), flag="invalid"),
+        ]
+    )
+
+
+def ahead_of_each_other() -> pl.DataFrame:
+    """Four weeks and a day of a station, of another that has its values two hours later, and of
+    a third far from both, so that the median of the others says little."""
+    random = np.random.default_rng(11)
+    first = 100 + np.cumsum(random.normal(scale=3, size=FOUR_WEEKS + 24))
+    second = np.concatenate([first[:2], first[:-2]]) + random.normal(scale=0.2, size=len(first))
+    end = MIDNIGHT + 24 * HOUR
+    return pl.concat(
+        [
+            frame("first", first, end),
+            frame("second", second, end),
+            frame("third", 400 + np.cumsum(random.normal(scale=9, size=len(first))), end),
+            frame("first", 20 + random.normal(size=len(first)), end, "temperature"),
         ]
     )
 

@@ -41,6 +41,7 @@ def beijing() -> pl.DataFrame:
     return pl.concat(parts).with_columns(pl.lit("valid").alias("flag"))
 
 
+@pytest.mark.fit
 @pytest.mark.skipif(not FILES, reason="the Beijing files are not here (AQ_REAL_DATA)")
 def test_never_much_worse_than_persistence_and_far_better_than_prophet() -> None:
     readings = beijing()

@@ -170,6 +170,8 @@ def test_fitted_models_are_recorded(models: pl.DataFrame) -> None:
     assert "prophet_regression" in record.parameters["methods"]
 
 
+@pytest.mark.fit
+@pytest.mark.usefixtures("lightgbm")
 def test_fitted_network_models_are_recorded(models: pl.DataFrame) -> None:
     readings = pl.concat([frame("a", air(WEEKS, 0)[-600:]), frame("b", air(WEEKS, 1)[-600:])])
     network_models = fit_network_models(readings, DAY, DAY)

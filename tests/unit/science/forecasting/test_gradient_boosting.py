@@ -12,10 +12,9 @@ from aq_science.forecasting.grid import Floats, Grid
 from aq_science.forecasting.methods import gradient_boosting
 from aq_science.forecasting.methods.gradient_boosting import GradientBoosting
 from aq_science.forecasting.methods.protocol import Learned
-from tests.libraries import needs_lightgbm
 from tests.unit.science.forecasting.samples import history, learned_of
 
-needs_lightgbm()
+pytestmark = [pytest.mark.fit, pytest.mark.usefixtures("lightgbm")]
 
 HOURS = 1200
 
