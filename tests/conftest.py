@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Crashes())
     # Not at import: modules import this file again by its other name, which undid the option.
     # A busy machine is no failure. `--hypothesis-profile` chooses: `make quick` takes the first.
-    for profile, examples in {"quick": 10, "project": 100, "thorough": 2000}.items():
+    for profile, examples in {"quick": 5, "project": 100, "thorough": 2000}.items():
         settings.register_profile(
             profile,
             deadline=None,

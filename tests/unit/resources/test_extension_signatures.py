@@ -7,6 +7,9 @@ from aq_resources.failures import PermanentFailure
 from aq_resources.warehouse import connection
 from aq_resources.warehouse.names import quoted
 
+# Whole connections of DuckDB's, and a hundred megabytes to hash.
+pytestmark = pytest.mark.server
+
 
 def test_the_extensions_are_signed() -> None:
     connection.refuse_unsigned(["ducklake", "httpfs", "postgres_scanner", "sqlite_scanner"])

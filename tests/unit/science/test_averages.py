@@ -115,13 +115,14 @@ def test_completeness_counts_the_hours_the_local_day_has(
     ]
     assert len(hours) == expected
 
-    def judged(count: int) -> dict:
-        return only(daily_averages(hourly([5.0] * count, hours[0]), {"s1": zone}, (day, day)))
-
-    whole = judged(expected)
+    counts = {"whole": expected, "enough": needed, "short": needed - 1}
+    readings = pl.concat(
+        hourly([5.0] * count, hours[0], station=station) for station, count in counts.items()
+    )
+    rows = daily_averages(readings, dict.fromkeys(counts, zone), (day, day))
+    whole, enough, short = (only(rows.filter(station_id=station)) for station in counts)
     assert (whole["hours_expected"], whole["hours_valid"]) == (expected, expected)
     assert (whole["date"], whole["timezone"], whole["completeness"]) == (day, zone, 1.0)
-    enough, short = judged(needed), judged(needed - 1)
     assert (enough["valid"], short["valid"]) == (True, False)
     assert enough["completeness"] == pytest.approx(needed / expected)
     assert short["mean"] == 5.0
@@ -351,9 +352,15 @@ def test_real_recording_gives_the_plain_means_of_its_hours(
 def test_the_same_readings_give_the_same_bits(clean_environment: None) -> None:
     """However the work is spread over threads: a rerun must not change the last digit of a row."""
     dice = np.random.default_rng(5)
-    hours = 24 * 30
+    hours, stations = 24 * 30, 40
+    # So many rows as have to be spread; one by one they take longer to make than to average.
+    month = hourly([1.0] * hours)
     frame = pl.concat(
-        hourly(dice.lognormal(3, 1, hours).tolist(), station=f"s{number}") for number in range(40)
+        month.with_columns(
+            station_id=pl.lit(f"s{number}").cast(month.schema["station_id"]),
+            value=pl.Series(dice.lognormal(3, 1, hours)),
+        )
+        for number in range(stations)
     )
     days = (FIRST, (MIDNIGHT + hours * HOUR).date())
     shuffled = frame.sample(fraction=1.0, shuffle=True, seed=7)

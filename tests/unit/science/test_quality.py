@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 from datetime import timedelta
+from itertools import product
 
 import polars as pl
 import pytest
@@ -45,6 +46,19 @@ def readings(*values: float | None, parameter: str = "pm25", start=MIDNIGHT) -> 
         schema=SCHEMA,
         orient="row",
     )
+
+
+def each_alone(readings: list[tuple[str, float]]) -> list[tuple[str, list[str]]]:
+    """Flag and reasons of readings by parameter and value, each of a station of its own."""
+    frame = pl.DataFrame(
+        [
+            (f"s{n}", parameter, MIDNIGHT, value, value, False, *UNKNOWN)
+            for n, (parameter, value) in enumerate(readings)
+        ],
+        schema=SCHEMA,
+        orient="row",
+    )
+    return list(flag_readings(frame).select("flag", "reasons").iter_rows())
 
 
 def judged(
@@ -108,12 +122,11 @@ def test_examples_of_the_docstrings_are_true(name: str) -> None:
     assert doctest.testmod(module).failed == 0
 
 
-@pytest.mark.parametrize("sentinel", SENTINELS)
-@pytest.mark.parametrize("parameter", PARAMETERS)
-def test_no_sentinel_is_ever_a_reading(parameter: str, sentinel: float) -> None:
-    flag, reasons = judged(sentinel, parameter)
-    assert flag == "invalid"
-    assert "sentinel" in reasons
+def test_no_sentinel_is_ever_a_reading() -> None:
+    every = list(product(PARAMETERS, SENTINELS))
+    for one, (flag, reasons) in zip(every, each_alone(every), strict=True):
+        assert flag == "invalid", one
+        assert "sentinel" in reasons, one
 
 
 def test_sentinel_is_known_by_the_value_as_reported() -> None:
@@ -122,19 +135,19 @@ def test_sentinel_is_known_by_the_value_as_reported() -> None:
     assert (flag, reasons[0]) == ("invalid", "sentinel")
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS)
-@pytest.mark.parametrize("side", [0, 1], ids=["lower", "upper"])
-def test_bounds_themselves_are_inside(parameter: str, side: int) -> None:
-    spec = PARAMETERS[parameter]
-    beyond = 1e-6 if side else -1e-6
-    assert judged(spec.fail[side], parameter)[0] != "invalid"
-    flag, reasons = judged(spec.fail[side] + beyond, parameter)
-    assert flag == "invalid"
-    assert "gross_range" in reasons
-    assert "gross_range" not in judged(spec.suspect[side], parameter)[1]
-    flag, reasons = judged(spec.suspect[side] + beyond, parameter)
-    assert flag == ("invalid" if spec.fail[side] == spec.suspect[side] else "suspect")
-    assert "gross_range" in reasons
+@pytest.mark.parametrize(("side", "beyond"), [(0, -1e-6), (1, 1e-6)], ids=["lower", "upper"])
+def test_bounds_themselves_are_inside(side: int, beyond: float) -> None:
+    for name, spec in PARAMETERS.items():
+        fail, suspect = spec.fail[side], spec.suspect[side]
+        at_fail, above_fail, at_suspect, above_suspect = each_alone(
+            [(name, value) for value in (fail, fail + beyond, suspect, suspect + beyond)]
+        )
+        assert at_fail[0] != "invalid", name
+        assert above_fail[0] == "invalid", name
+        assert "gross_range" in above_fail[1], name
+        assert "gross_range" not in at_suspect[1], name
+        assert above_suspect[0] == ("invalid" if fail == suspect else "suspect"), name
+        assert "gross_range" in above_suspect[1], name
 
 
 @pytest.mark.parametrize(

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from aq_science.forecasting import methods
-from aq_science.forecasting.features import History, State
 from aq_science.forecasting.methods import gradient_boosting
-from aq_science.forecasting.methods.protocol import Learned, Prediction
 from aq_science.forecasting.network_models import (
-    MAX_TRAINING_DAYS,
-    SCORED_DAYS,
     Key,
     NetworkModels,
     fit_network_models,
-    refit_days,
-    served_and_scored,
-    training_days,
 )
 from aq_science.forecasting.predict import forecast, forecast_many
-from aq_science.forecasting.schema import TRAINING_DAYS
-from aq_science.forecasting.select import HYSTERESIS, fit_models
+from aq_science.forecasting.select import fit_models
 from aq_science.tables.network_models import NETWORK_MODELS
 from tests.unit.science.forecasting.samples import (
     DAY,
