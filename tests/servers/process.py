@@ -25,12 +25,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.patience import PATIENCE_S
+
 Server = TypeVar("Server")
 
 HOST = "127.0.0.1"
 
-START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = PATIENCE_S
+_STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 # Below the ephemeral range of Linux: no outgoing connection takes the port during an outage test.
 _PORTS = range(20_000, 32_000)

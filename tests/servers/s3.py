@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tests.servers.process import (
     HOST,
     OwnedProcess,
@@ -51,7 +52,7 @@ class S3Server:
             "AQ_S3_ENDPOINT_URL": self.endpoint_url,
         }
 
-    def client(self, *, secret_key: str | None = None, timeout_s: float = 20.0) -> Any:
+    def client(self, *, secret_key: str | None = None, timeout_s: float = PATIENCE_S) -> Any:
         """A boto3 client that tries once; the caller closes it."""
         import boto3  # type: ignore[import-untyped,unused-ignore]
         from botocore.config import Config  # type: ignore[import-untyped,unused-ignore]

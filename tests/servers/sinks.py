@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 HOST = "127.0.0.1"
 
 
@@ -41,7 +43,7 @@ def webhook_sink() -> Iterator[WebhookSink]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            sink.gate.wait(20)
+            sink.gate.wait(PATIENCE_S)
             good = self.headers["Content-Type"] == "application/json" and list(body) == ["text"]
             status = sink.status if good else 400
             if status == 200:

@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.patience import PATIENCE_S
+from tests.system.integration.harness import Installation
 
 # Run workers start in no time with it.
 STARTUP = Path(__file__).parent / "startup"

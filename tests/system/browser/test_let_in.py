@@ -16,8 +16,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.system.browser.conftest import Ui
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS, days_ago
 from tests.system.running import Platform, free_port, up, wait_until
 

@@ -20,7 +20,8 @@ from aq_resources.failures import PermanentFailure
 from aq_resources.stores.object_store import LocalObjectStore
 from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
 from aq_sandbox.server import SandboxConfig, running_sandbox
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.patience import PATIENCE_S
+from tests.system.integration.harness import Installation
 from tests.system.integration.warm import Command
 from tests.system.running import wait_until
 

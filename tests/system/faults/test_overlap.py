@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from aq_sandbox.server import RunningSandbox
+from tests.patience import PATIENCE_S
 from tests.system.faults.conftest import (
     COMMAND,
     NOW,
@@ -17,7 +18,7 @@ from tests.system.faults.conftest import (
     tables,
     with_stations,
 )
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.system.integration.harness import Installation
 from tests.unit.sensors.conftest import Plant
 
 

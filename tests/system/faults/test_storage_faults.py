@@ -18,11 +18,12 @@ import yaml
 
 from aq_sandbox.server import RunningSandbox
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import S3Server
 from tests.system.faults.conftest import COMMAND, READINGS, TABLES, At, AtWork, differences, tables
 from tests.system.faults.s3_proxy import S3Proxy, s3_proxy
-from tests.system.integration.harness import AQ, PATIENCE_S, Installation
+from tests.system.integration.harness import AQ, Installation
 
 Tables = dict[str, pl.DataFrame]
 # What stands for a minute of outage; the patience with it ends with the outage.

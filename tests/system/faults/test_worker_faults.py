@@ -26,8 +26,9 @@ from filelock import FileLock
 from aq_platform.instance import EVENT_LOG
 from aq_sandbox.server import RunningSandbox
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.system.faults.conftest import READINGS, STATIONS, differences, tables
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.system.integration.harness import Installation
 from tests.system.running import (
     CHAIN,
     LAUNCH_RUN,

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 import httpx
 
 from aq_sandbox.server import RunningSandbox
-from tests.system.integration.harness import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 HOST = "127.0.0.1"
 # Seen from the platform this is another host than the gate's.

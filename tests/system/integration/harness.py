@@ -23,15 +23,12 @@ from psycopg2.extensions import parse_dsn
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.warehouse import Warehouse
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.servers.s3 import S3Server
 from tests.system.integration import warm
 
 AQ = Path(sys.executable).with_name("aq")
 _OWN = ("AQ_", "DAGSTER_", "AWS_", "PYTHONDONTWRITEBYTECODE")
-
-# Nothing here says how fast a machine is: a wait ends with what is waited for, or as a failure
-# after so long that only a stuck thing takes it.
-PATIENCE_S = 1800.0
 
 # What differs between two installations that did the same work at different times.
 TIMES_OF_WORK = ("pulled_at", "first_seen", "last_seen", "issued_at")

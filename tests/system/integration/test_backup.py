@@ -18,9 +18,10 @@ import pytest
 
 from aq_sandbox.server import SandboxConfig, running_sandbox
 from tests.conftest import ROOT
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.s3 import S3Server
-from tests.system.integration.harness import PATIENCE_S, TIMES_OF_WORK, Installation
+from tests.system.integration.harness import TIMES_OF_WORK, Installation
 
 NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
 NETWORKS = {"airqino": {"start_date": "2025-05-01", "stations": ["283164601", "283181971"]}}

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,7 +97,6 @@ class Spread:
     shared: Installation
     workers: list[Worker]
     bucket: str
-    seconds: float
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +139,14 @@ def spread(
         for worker in workers:
             wait_until(worker.is_ready)
         platform = Platform(shared, running, port, read_only_port=0)
-        begun = time.monotonic()
         runs = [launch(platform, ["stations"], None)]
         assert wait_until(lambda: ended(platform, runs[0])) == "SUCCESS"
         runs += [launch(platform, CHAIN, day) for day in DAYS]
         for run in runs:
             assert wait_until(partial(ended, platform, run)) == "SUCCESS"
-        seconds = time.monotonic() - begun
         # Celery says so a moment after Dagster.
         wait_until(lambda: sum(w.runs_done() for w in workers) == len(runs))
-        yield Spread(plain, shared, workers, bucket, seconds)
+        yield Spread(plain, shared, workers, bucket)
 
 
 def test_both_workers_took_part(spread: Spread) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.warehouse import Warehouse
+from tests.patience import PATIENCE_S
 from tests.system.integration import crowd
-from tests.system.integration.harness import PATIENCE_S
 from tests.system.integration.warm import FORKS
 
 WRITES = int(os.environ.get("AQ_TEST_WRITES") or 12)

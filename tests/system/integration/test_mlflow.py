@@ -19,6 +19,7 @@ import pytest
 from aq_resources.experiments import MlflowExperiments
 from aq_sandbox.server import SandboxConfig, running_sandbox
 from aq_science.forecasting.fit_record import FitRecord
+from tests.patience import PATIENCE_S
 from tests.servers.mlflow import PROGRAM, mlflow_server, note_addresses
 from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS, days_ago, today
@@ -43,7 +44,7 @@ class Mlflow:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, timeout=60)
+        self.client = httpx.Client(base_url=url, timeout=PATIENCE_S)
 
     def ask(self, path: str, **body: Any) -> dict[str, Any]:
         answer = self.client.post(f"/api/2.0/mlflow/{path}", json=body)

@@ -19,9 +19,9 @@ from botocore.exceptions import (  # type: ignore[import-untyped,unused-ignore]
     EndpointConnectionError,
 )
 
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.s3 import S3Server, s3_server
-from tests.system.integration.harness import PATIENCE_S
 from tests.system.running import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]

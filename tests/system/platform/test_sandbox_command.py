@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.system.integration.harness import AQ, PATIENCE_S, Installation
+from tests.patience import PATIENCE_S
+from tests.system.integration.harness import AQ, Installation
 from tests.system.platform.conftest import Invoke
 
 STATION = "283164601"

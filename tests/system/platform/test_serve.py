@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.patience import PATIENCE_S
+from tests.system.integration.harness import Installation
 
 
 def free_port() -> int:
@@ -27,15 +28,15 @@ def test_two_workers_answer_and_end(tmp_path: Path) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and process.poll() is None:
             try:
-                if httpx.get(f"{url}/healthz", timeout=60).status_code == 200:
+                if httpx.get(f"{url}/healthz", timeout=PATIENCE_S).status_code == 200:
                     break
             except httpx.TransportError:
                 time.sleep(0.1)
         # There is no warehouse yet, and to look for one makes none.
-        answer = httpx.get(f"{url}/readyz", timeout=60)
+        answer = httpx.get(f"{url}/readyz", timeout=PATIENCE_S)
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
-        assert httpx.head(f"{url}/healthz", timeout=60).content == b""
+        assert httpx.head(f"{url}/healthz", timeout=PATIENCE_S).content == b""
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=PATIENCE_S)
     finally:

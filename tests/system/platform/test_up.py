@@ -14,7 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.patience import PATIENCE_S
+from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS, days_ago
 from tests.system.running import (
     BACKFILL,

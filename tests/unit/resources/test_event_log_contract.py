@@ -32,6 +32,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 
 from aq_resources.dagster_storage.event_log import BatchingSqliteEventLogStorage
+from tests.patience import PATIENCE_S
 
 # Nearly all that runs here is Dagster's; ours counts by `test_event_log`.
 pytestmark = [pytest.mark.server, pytest.mark.no_cover]
@@ -176,7 +177,7 @@ class TestTheLogOfARun:
         storage.watch(RUN, cursor, watcher)
         try:
             storage.store_event_batch(batch)
-            assert complete.wait(60)
+            assert complete.wait(PATIENCE_S)
         finally:
             storage.end_watch(RUN, watcher)
         assert seen == batch

@@ -30,6 +30,7 @@ from aq_resources.http.client import (
     retry_after_seconds,
 )
 from aq_sandbox.server import RunningSandbox
+from tests.patience import PATIENCE_S
 
 PATH = "/api/station"
 
@@ -102,7 +103,7 @@ class TestPassingTrouble:
 
 def test_time_out_is_got_over_and_told_when_it_lasts(sandbox: RunningSandbox) -> None:
     sandbox.inject(kind="timeout", delay=60, times=1)
-    with client(timeout=1.0) as http:
+    with client(timeout=3.0) as http:
         assert http.get(sandbox.url + PATH).status_code == 200
         sandbox.inject(kind="timeout", delay=60)
         with pytest.raises(TransientFailure, match="did not answer in time"):
@@ -434,7 +435,7 @@ def test_results_come_in_the_order_asked() -> None:
 
     def work(n: int) -> int:
         if n == 0:
-            assert others.wait(10)
+            assert others.wait(PATIENCE_S)
         if n == 1:
             others.set()
         return n * n
@@ -460,7 +461,7 @@ def test_never_more_under_way_than_workers_nor_held_than_twice() -> None:
         with lock:
             running.add(n)
             most = max(most, len(running))
-        gate.wait(10)  # two are always under way together
+        gate.wait(PATIENCE_S)  # two are always under way together
         with lock:
             running.discard(n)
         return n

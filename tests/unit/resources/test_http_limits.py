@@ -96,7 +96,7 @@ def test_an_answer_that_drips_ends_with_all_its_tries(
 ) -> None:
     url, handler = server
     with (
-        client(timeout=60, deadline=0.5) as http,
+        client(timeout=60, deadline=2.0) as http,
         pytest.raises(TransientFailure, match="did not answer in time"),
     ):
         http.get(f"{url}{path}")
@@ -110,7 +110,7 @@ def test_a_proxy_of_the_environment_is_used_and_bounded_too(
     url, handler = server
     monkeypatch.setenv("https_proxy", url)
     with (
-        client(timeout=60, deadline=0.5) as http,
+        client(timeout=60, deadline=2.0) as http,
         pytest.raises(TransientFailure, match="did not answer in time"),
     ):
         http.get("https://air.example.org/")

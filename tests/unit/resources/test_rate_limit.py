@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aq_resources.failures import TransientFailure
 from aq_resources.http.rate_limit import LONGEST_BLOCK_SECONDS, SharedRateLimit
+from tests.patience import PATIENCE_S
 
 
 class Time:
@@ -171,5 +172,5 @@ def test_processes_and_threads_together_take_no_more_than_allowed(tmp_path: Path
 
     with ThreadPoolExecutor(4) as pool:
         own = sum(pool.map(take, range(12)))
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(PATIENCE_S) for worker in workers] == [0, 0, 0]
     assert own + sum(int(one.read_text()) for one in results) == 30

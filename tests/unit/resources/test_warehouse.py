@@ -43,6 +43,7 @@ from tests.factories import (
     hourly,
     station_frame,
 )
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import S3Server
 
@@ -748,7 +749,7 @@ def test_writers_in_many_processes_lose_nothing(tmp_path: Path, embedded: Wareho
         )
         for n in range(3)
     ]
-    assert [process.wait(120) for process in running] == [0, 0, 0]
+    assert [process.wait(PATIENCE_S) for process in running] == [0, 0, 0]
     rows = embedded.read("SELECT network, station_id FROM air_quality.stations ORDER BY network")
     assert rows.rows() == [(f"network{n}", "s2") for n in range(3)]
 

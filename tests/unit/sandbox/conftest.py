@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from tests.patience import PATIENCE_S
 
 NOW = datetime(2025, 6, 18, 9, 20, tzinfo=UTC)
 
@@ -44,11 +45,11 @@ def guarded(_closed_server: RunningSandbox) -> RunningSandbox:
 
 @pytest.fixture
 def client(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, timeout=5, trust_env=False) as client:
+    with httpx.Client(base_url=sandbox.url, timeout=PATIENCE_S, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture
 def guarded_client(guarded: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=guarded.url, timeout=5, trust_env=False) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_S, trust_env=False) as client:
         yield client

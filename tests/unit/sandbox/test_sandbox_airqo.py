@@ -10,6 +10,7 @@ import pytest
 from aq_sandbox.networks import airqo
 from aq_sandbox.networks.airqo import COHORT, GRID, TOKEN, device_id, device_name, site_id
 from aq_sandbox.server import RunningSandbox
+from tests.patience import PATIENCE_S
 
 MEASUREMENTS = "/api/v2/devices/measurements"
 DOWNLOAD = "/api/v3/public/analytics/data-download"
@@ -21,7 +22,9 @@ LAST_DAYS = {"startTime": "2025-06-10T00:00:00.000Z", "endTime": "2025-06-16T23:
 def known(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
     """A client with the token."""
     params = {"token": TOKEN}
-    with httpx.Client(base_url=sandbox.url, timeout=5, trust_env=False, params=params) as client:
+    with httpx.Client(
+        base_url=sandbox.url, timeout=PATIENCE_S, trust_env=False, params=params
+    ) as client:
         yield client
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from aq_sandbox.networks.openaq import KEY
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from tests.patience import PATIENCE_S
 
 FROM, TO = "2025-06-10T00:00:00Z", "2025-06-11T00:00:00Z"
 
@@ -23,7 +24,7 @@ FROM, TO = "2025-06-10T00:00:00Z", "2025-06-11T00:00:00Z"
 @pytest.fixture
 def openaq(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
     with httpx.Client(
-        base_url=sandbox.url, headers={"X-API-Key": KEY}, timeout=5, trust_env=False
+        base_url=sandbox.url, headers={"X-API-Key": KEY}, timeout=PATIENCE_S, trust_env=False
     ) as client:
         yield client
 
@@ -157,7 +158,7 @@ def replaying(folder: Path, now: datetime) -> Iterator[httpx.Client]:
     with (
         running_sandbox(SandboxConfig(replay=folder, now=now)) as sandbox,
         httpx.Client(
-            base_url=sandbox.url, headers={"X-API-Key": KEY}, timeout=10, trust_env=False
+            base_url=sandbox.url, headers={"X-API-Key": KEY}, timeout=PATIENCE_S, trust_env=False
         ) as client,
     ):
         yield client

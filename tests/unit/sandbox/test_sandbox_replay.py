@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from aq_sandbox.server import SandboxConfig, running_sandbox
+from tests.patience import PATIENCE_S
 
 HOURLY = "/v3/getStationHourlyAvg/"
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +28,7 @@ def replaying(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
     config = SandboxConfig(replay=folder, **settings)
     with (
         running_sandbox(config) as sandbox,
-        httpx.Client(base_url=sandbox.url, timeout=10, trust_env=False) as client,
+        httpx.Client(base_url=sandbox.url, timeout=PATIENCE_S, trust_env=False) as client,
     ):
         yield client
 

@@ -13,6 +13,7 @@ import pytest
 import aq_sandbox
 from aq_sandbox.clock import SandboxClock
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
+from tests.patience import PATIENCE_S
 
 PACKAGE = Path(aq_sandbox.__file__).parent
 
@@ -84,7 +85,7 @@ def test_serve_tells_its_address_and_stops_on_a_signal_in_silence(stop: signal.S
         url = process.stdout.readline().strip()
         assert httpx.get(url + "/api/station", trust_env=False).status_code == 200
         process.send_signal(stop)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=PATIENCE_S)
     assert (rest, errors) == ("", "")
 
 

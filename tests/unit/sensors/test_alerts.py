@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,6 +25,7 @@ from aq_sensors.alerts import events, newest_hours
 from aq_sensors.alerts.evidence import AbandonedDay
 from aq_sensors.alerts.sensor import build_alerts
 from tests.factories import DAY, HOUR, hourly, utc
+from tests.patience import PATIENCE_S
 from tests.servers.sinks import WebhookSink, mail_sink, webhook_sink
 
 NOW = utc(2024, 3, 10, 12, 30)
@@ -428,8 +430,10 @@ class TestSilence:
         def fail(store: LocalObjectStore, *arguments: str) -> list[str]:
             raise TransientFailure("S3 is away")
 
+        over = threading.Event()
+
         def hang(store: LocalObjectStore, *arguments: str) -> list[str]:
-            time.sleep(1)
+            over.wait(PATIENCE_S)
             return []
 
         for number, folders in enumerate((fail, hang), 1):
@@ -442,7 +446,10 @@ class TestSilence:
             watching.run()
             watching.tick()
             watching.upstream.failure = PermanentFailure("again")
-        time.sleep(1)
+        over.set()
+        for thread in threading.enumerate():
+            if thread.name == "within":
+                thread.join()
 
 
 def test_days_abandoned(watching: Bench, hook: WebhookSink) -> None:

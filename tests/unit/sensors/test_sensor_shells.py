@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
@@ -27,6 +26,7 @@ from aq_sensors.late_data import Attempt, BackfillState, Kind, reach
 from aq_sensors.new_readings import NewReadingsCursor
 from aq_sensors.time_limit import within
 from tests.factories import utc
+from tests.patience import PATIENCE_S
 from tests.unit.sensors.conftest import NOW, Plant, Tick
 
 SENSORS = ("airqino_new_readings", "airqino_forecasts", "late_data")
@@ -189,10 +189,12 @@ def test_a_deleted_run_is_requested_again(plant: Plant) -> None:
 def test_a_failing_network_is_skipped_with_the_reason(
     plant: Plant, fault: dict[str, Any], said: str
 ) -> None:
+    waits: list[float] = []
+    client = plant.services.client("airqino")
+    client._http._retrying.sleep = waits.append  # type: ignore[attr-defined]
     plant.sandbox.inject(**fault)
-    started = time.monotonic()
     tick = plant.tick(NEW_READINGS)
-    assert time.monotonic() - started < TICK_LIMIT_SECONDS
+    assert waits == []
     assert tick.requests == []
     assert tick.reason is not None
     assert said in tick.reason
@@ -209,10 +211,8 @@ def test_a_failing_network_is_skipped_with_the_reason(
 
 def test_a_slow_network_is_not_waited_for(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(new_readings, "ANSWER_SECONDS", 0.5)
-    plant.sandbox.inject("timeout", delay=60.0)
-    started = time.monotonic()
+    plant.sandbox.inject("timeout", delay=2 * PATIENCE_S)
     tick = plant.tick(NEW_READINGS)
-    assert time.monotonic() - started < TICK_LIMIT_SECONDS
     assert "no answer within 0.5 s" in str(tick.reason)
 
 
