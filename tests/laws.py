@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from hypothesis import settings
 
+# Hypothesis begins with the simplest.
+_FEWEST = 3
+
 
 def examples(number: int) -> int:
     """So many in the project's profile of a hundred; fewer or more in another, in proportion."""
-    return max(1, number * settings().max_examples // 100)
+    return max(_FEWEST, number * settings().max_examples // 100)

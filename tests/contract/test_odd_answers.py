@@ -225,7 +225,7 @@ def test_an_odd_value_costs_its_own_answer_at_most(form: str) -> None:
     expected = of_station(client.parse(case.others), case.sound)
     assert len(expected) >= 1
 
-    @settings(max_examples=examples(150))
+    @settings(max_examples=examples(60))
     @given(
         path=st.sampled_from(list(places(case.body))),
         token=st.sampled_from(TOKENS),

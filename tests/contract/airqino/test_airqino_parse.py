@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aq_resources.network_client import NetworkClient, Parsed
@@ -22,6 +22,7 @@ from aq_science.readings import hourly_readings
 from aq_science.versions import VERSION_SCHEMA, fold_versions
 from aq_science.windows import Window
 from tests.contract.conftest import NOW, problems, recorded_answer, values
+from tests.laws import examples
 
 GOOD = {"timestamp": "2025-06-10 11:00:00", "CO": 0.5, "PM2.5": 12.25}
 LATER = {"timestamp": "2025-06-10 13:00:00", "CO": 0.75, "PM2.5": 8.5}
@@ -270,6 +271,7 @@ def test_no_body_breaks_the_parser(client: NetworkClient, body: str) -> None:
     assert parsed.versions.schema == VERSION_SCHEMA
 
 
+@settings(max_examples=examples(40))
 @given(st.lists(good_rows, max_size=12), st.lists(odd_rows, max_size=6), st.randoms())
 def test_odd_records_never_cost_a_good_one(
     client: NetworkClient, good: list[dict[str, Any]], odd: list[Any], order: Any
@@ -293,6 +295,7 @@ def test_odd_records_never_cost_a_good_one(
                 assert found is None
 
 
+@settings(max_examples=examples(40))
 @given(st.lists(good_rows, max_size=12, unique_by=lambda row: row["timestamp"]))
 def test_the_careful_way_reads_what_the_fast_way_reads(
     client: NetworkClient, rows: list[dict[str, Any]]

@@ -291,6 +291,7 @@ def test_reach_is_enough_for_the_first_and_the_last_window_of_any_zone(zone: str
     assert (row["hours_valid"], row["maximum"], row["minimum"]) == (24, 30.0, 1.0)
 
 
+@settings(max_examples=examples(30))
 @given(st.randoms(use_true_random=False))
 def test_order_of_rows_does_not_matter(random) -> None:
     readings = pl.concat(

@@ -6,13 +6,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aq_science.averages import daily_averages
 from aq_science.places import PLACE_SCHEMA, moves, station_places, zones_elsewhere
 from aq_science.tables.station_places import STATION_PLACES
 from tests.factories import DAY, HOUR, MIDNIGHT, hourly
+from tests.laws import examples
 
 KAMPALA = {"name": "Kampala", "latitude": 0.3476, "longitude": 32.5825, "country": "UG"}
 NAIROBI = {"name": "Nairobi", "latitude": -1.2864, "longitude": 36.8172, "country": "KE"}
@@ -79,6 +80,7 @@ def test_averages_follow_the_zone_of_the_day() -> None:
     ]
 
 
+@settings(max_examples=examples(30))
 @given(st.lists(st.sampled_from([None, "Africa/Lagos", "Africa/Nairobi"]), min_size=4, max_size=4))
 def test_the_days_of_others_do_not_change(zones_of: list[str | None]) -> None:
     readings = pl.concat(

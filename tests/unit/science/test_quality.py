@@ -8,7 +8,7 @@ from itertools import product
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -21,6 +21,7 @@ from aq_science.quality.suite import STANDARD
 from aq_science.tables.types import FLAGS, PARAMETER, STATUS
 from aq_science.windows import Window
 from tests.factories import DAY, HOUR, MIDNIGHT
+from tests.laws import examples
 
 SCHEMA = pl.Schema(
     {
@@ -216,6 +217,7 @@ day_of_values = st.lists(
 )
 
 
+@settings(max_examples=examples(30))
 @given(st.lists(day_of_values, min_size=1, max_size=5), st.sampled_from(["pm25", "co"]))
 def test_flags_of_a_day_depend_on_nothing_beyond_the_context(
     days: list[list[float | None]], parameter: str
@@ -317,6 +319,7 @@ def test_findings_say_what_was_seen_and_what_the_limit_is(
     assert found["version"].to_list() == [versions[test] for test in found["test"]]
 
 
+@settings(max_examples=examples(40))
 @given(st.lists(day_of_values, min_size=1, max_size=2), st.sampled_from(["pm25", "co"]))
 def test_findings_are_the_reasons_and_the_worst_of_them_is_the_flag(
     days: list[list[float | None]], parameter: str

@@ -77,7 +77,7 @@ histories = st.lists(st.tuples(st.sampled_from(DATES), values_by_hour), min_size
 )
 
 
-@settings(max_examples=examples(30))
+@settings(max_examples=examples(20))
 @given(histories, st.integers(1, 3), st.randoms(use_true_random=False))
 def test_a_range_is_its_days_and_its_pulls_in_any_order(
     pulls: list[Pull], length: int, order: random.Random

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -14,6 +14,7 @@ from aq_science.readings import hourly_readings
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.versions import KEY, VERSION_SCHEMA, complete_hours, fold_versions
 from tests.factories import DAY, HOUR, MIDNIGHT, versions
+from tests.laws import examples
 
 PULLS = [MIDNIGHT + DAY + n * HOUR for n in range(5)]
 CONTENT = ["value_native", "unit_native", "coverage", "sensor_id", "duplicate"]
@@ -225,6 +226,7 @@ def test_units_are_converted_row_by_row() -> None:
     assert converted["value"].to_list() == pytest.approx([1.0, 1.0, 10.0, 1000.0])
 
 
+@settings(max_examples=examples(40))
 @given(histories)
 def test_every_folded_row_becomes_one_reading_in_the_same_order(given_rows: list[dict]) -> None:
     folded = fold(*given_rows)

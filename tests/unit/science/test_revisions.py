@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -18,6 +18,7 @@ from aq_science.tables.revisions import REVISIONS
 from aq_science.versions import fold_versions
 from aq_science.windows import Window
 from tests.factories import DAY, HOUR, MIDNIGHT, versions
+from tests.laws import examples
 
 PULLS = [MIDNIGHT + DAY + n * HOUR for n in range(5)]
 HOURS = ["station_id", "parameter", "hour"]
@@ -110,6 +111,7 @@ def test_an_hour_has_nothing_of_the_hour_before() -> None:
     assert found["value_before"].to_list() == [1.0, 7.0]
 
 
+@settings(max_examples=examples(40))
 @given(histories)
 def test_there_are_as_many_as_the_fold_counts(given_rows: list[dict[str, Any]]) -> None:
     """And the last of them leads to what the reading is."""

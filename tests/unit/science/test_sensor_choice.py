@@ -7,7 +7,7 @@ from random import Random
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aq_science.sensor_choice import (
@@ -21,6 +21,7 @@ from aq_science.sensor_choice import (
 from aq_science.versions import KEY, VERSION_SCHEMA
 from aq_science.windows import HOUR
 from tests.factories import utc
+from tests.laws import examples
 
 START = utc(2025, 6, 10)
 PULLED = utc(2025, 6, 11)
@@ -138,6 +139,7 @@ row = st.tuples(
 )
 
 
+@settings(max_examples=examples(40))
 @given(rows=st.lists(row, max_size=20), order=st.randoms(use_true_random=False))
 def test_at_every_time_each_hour_has_one_sensor_whatever_the_order(
     rows: list[Row], order: Random
@@ -161,6 +163,7 @@ def test_at_every_time_each_hour_has_one_sensor_whatever_the_order(
     assert select_sensor(selected, newest).equals(selected)
 
 
+@settings(max_examples=examples(40))
 @given(rows=st.lists(row, max_size=20), known_at=st.integers(0, 4))
 def test_what_came_later_changes_nothing_of_what_was_known(rows: list[Row], known_at: int) -> None:
     by_then = pl.col("pulled_at") <= PULLED + known_at * HOUR

@@ -7,13 +7,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aq_science.averages import Day, daily_averages
 from aq_science.silent_days import with_silent_days
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from tests.factories import DAY, MIDNIGHT, hourly, station_frame, utc
+from tests.laws import examples
 
 FIRST = MIDNIGHT.date()
 LAST = FIRST + 2 * DAY
@@ -81,6 +82,7 @@ def test_what_is_no_parameter_of_ours_is_not_due() -> None:
     assert filled(NOTHING, listed("s1", parameters=["pollen", None])).is_empty()
 
 
+@settings(max_examples=examples(30))
 @given(
     st.dictionaries(st.integers(0, 71), st.floats(0, 100), max_size=30),
     st.integers(0, 2),
