@@ -21,12 +21,14 @@ from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.network_models import build_network_models
 from aq_assets.raw_pulls import build_raw_pulls
+from aq_assets.refused_readings import build_refused_readings
 from aq_assets.revisions import build_revisions
 from aq_assets.station_history import build_station_history
 from aq_assets.station_places import build_station_places
 from aq_assets.stations import build_stations
+from aq_assets.window_averages import build_window_averages
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks import network_dimensions, network_has_places
+from aq_resources.networks import network_dimensions, network_has_places, network_is_pushed
 
 
 def build_chain(
@@ -48,6 +50,11 @@ def build_chain(
         *(build_dimension(config, name) for name in network_dimensions(config.name)),
         build_raw_pulls(config),
         *([build_station_places(config)] if network_has_places(config.name) else []),
+        *(
+            [build_window_averages(config), build_refused_readings(config)]
+            if network_is_pushed(config.name)
+            else []
+        ),
         build_hourly_readings(config),
         build_daily_averages(config, daily_condition),
         build_daily_averages_by_rule(config),

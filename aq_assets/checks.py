@@ -19,6 +19,7 @@ from aq_assets.partitions import partition_window
 from aq_assets.stations import STATION_PROBLEMS, TO_FIX
 from aq_resources.network_client import SET_ASIDE
 from aq_resources.network_settings import NetworkConfig
+from aq_resources.networks import network_is_pushed
 from aq_resources.services import Services
 from aq_science.freshness import age_of_readings, is_recent
 from aq_science.tables.core import Table, broken_rows
@@ -26,6 +27,7 @@ from aq_science.tables.daily_averages import COMPLETENESS
 from aq_science.tables.forecast_models import FORECAST_MODELS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.registry import OF_THE_CHAIN, WAREHOUSE_TABLES
+from aq_science.tables.window_averages import WINDOW_AVERAGES
 from aq_science.windows import HOUR, Window
 
 # The one check on the present, not on the run's days.
@@ -36,7 +38,9 @@ _EXAMPLES = 20
 
 def build_checks(config: NetworkConfig) -> list[dg.AssetChecksDefinition]:
     """Every check of a network's chain."""
-    tables = (HOURLY_READINGS, FORECAST_MODELS, *OF_THE_CHAIN)
+    tables: tuple[Table, ...] = (HOURLY_READINGS, FORECAST_MODELS, *OF_THE_CHAIN)
+    if network_is_pushed(config.name):
+        tables += (WINDOW_AVERAGES,)
     return [
         _station_check(config),
         _raw_pull_checks(config),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from aq_resources.network_settings import NetworkConfig
-from aq_resources.networks import network_dimensions, network_has_places
+from aq_resources.networks import network_dimensions, network_has_places, network_is_pushed
 
 # What follows from forecasts, once readings have come.
 SCORES = ("forecast_scores", "forecast_scores_by_model", "forecast_report")
@@ -24,20 +24,23 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
     """One job for each step that runs by itself: they differ in partitions or in when they run."""
     name = config.name
     places = ("station_places",) if network_has_places(name) else ()
+    # What only some networks have, and follows from their raw pulls.
+    beside = (*places, *(("refused_readings",) if network_is_pushed(name) else ()))
     return [
+        *(_pushed_jobs(config) if network_is_pushed(name) else ()),
         dg.define_asset_job(
             f"{name}_refresh",
-            selection(config, *READINGS, *places),
+            selection(config, *READINGS, *beside),
             description="Pull, clean and average the run's UTC days, stations first.",
         ),
         dg.define_asset_job(
             f"{name}_pull",
-            selection(config, "stations", "raw_pulls", "hourly_readings", *places),
+            selection(config, "stations", "raw_pulls", "hourly_readings", *beside),
             description="Pull and clean the run's UTC days, stations first.",
         ),
         dg.define_asset_job(
             f"{name}_readings",
-            selection(config, "raw_pulls", "hourly_readings", *places),
+            selection(config, "raw_pulls", "hourly_readings", *beside),
             description="Pull and clean the run's UTC days.",
         ),
         dg.define_asset_job(
@@ -77,5 +80,23 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
                 "hours are missing, report on data quality, and average the days by the rules of "
                 "several regulators."
             ),
+        ),
+    ]
+
+
+def _pushed_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
+    """Jobs of a network whose readings come by themselves."""
+    name = config.name
+    return [
+        dg.define_asset_job(
+            f"{name}_windows",
+            # Each of these runs changes some windows; the rules look at whole days.
+            selection(config, "raw_pulls", "window_averages").without_checks(),
+            description="Take what was pushed for the run's UTC days into raw pulls and windows.",
+        ),
+        dg.define_asset_job(
+            f"{name}_late",
+            selection(config, "raw_pulls", "window_averages", "hourly_readings"),
+            description="The same for days whose hours were made before, which it makes again.",
         ),
     ]

@@ -68,6 +68,11 @@ MADE_FROM: Mapping[str, Mapping[str, Sequence[str]]] = {
         },
         "n": ("forecast_scores_by_model.n",),
     },
+    "window_averages": {
+        **dict.fromkeys(("count", "mean", "minimum", "maximum", "late"), _BODY),
+        **dict.fromkeys(("expected", "partial", "received_at"), _BODY),
+    },
+    "refused_readings": dict.fromkeys(("field", "reason", "raw", "received_at"), _BODY),
     "gaps": {
         "cause": ("hourly_readings.flag", "hourly_readings.reasons", "raw_pulls.pulled_at"),
         "tests": ("hourly_readings.reasons",),

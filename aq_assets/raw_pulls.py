@@ -13,7 +13,7 @@ from aq_assets.partitions import ONE_RUN, daily_partitions, window_of
 from aq_assets.stream import Progress
 from aq_resources.failures import PermanentFailure, TransientFailure
 from aq_resources.io_managers import AnswerStream
-from aq_resources.network_client import Pull
+from aq_resources.network_client import Pull, QueueClient
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawAnswer
@@ -52,7 +52,8 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
         window = window_of(context)
         tally = PullTally(window, Progress(context, window), len(config.stations))
         asked_at = services.now()
-        pulls = services.client(config.name).pull(window)
+        client = services.client(config.name)
+        pulls = client.pull(window)
         return AnswerStream(
             tally.answers(pulls),
             tally.metadata,
@@ -61,6 +62,8 @@ def build_raw_pulls(config: NetworkConfig) -> dg.AssetsDefinition:
                 PULLED_AT: dg.MetadataValue.timestamp(asked_at),
                 UNANSWERED: tally.unanswered,
             },
+            distinct=isinstance(client, QueueClient),
+            stored=client.stored if isinstance(client, QueueClient) else lambda: None,
         )
 
     return raw_pulls

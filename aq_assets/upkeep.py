@@ -12,8 +12,10 @@ import polars as pl
 from aq_assets.declare import asset
 from aq_assets.describe import OWNER
 from aq_assets.metadata import table_metadata
+from aq_assets.window_averages import expire_windows
 from aq_resources.clock import system_clock
 from aq_resources.dagster_storage.history import prune_history
+from aq_resources.networks import network_is_pushed
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawPullStore, Tidied
 
@@ -67,6 +69,8 @@ def _warehouse() -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
     ) -> dg.MaterializeResult[None]:
         keep = timedelta(days=services.settings.keep_snapshot_days)
+        for network in filter(network_is_pushed, services.networks):
+            expire_windows(services, network)
         # Snapshots and files are stamped by the machine's clock, whatever AQ_CLOCK says.
         done = services.warehouse.compact(system_clock(), keep)
         if done.foreign:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aq_platform import devices
 from aq_platform.console import err, legible, out, readable_errors, report_invalid
 from aq_resources.failures import SettingsError
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(devices.app, name="devices")
 
 DEMO_DAYS = 60
 # As many as networks.yaml names by default, and room for more.
@@ -425,6 +428,25 @@ def serve(
 
         report_invalid(Services.from_environment())
         serve_api(ApiSettings(), host, port, workers)
+
+
+@app.command()
+def ingest(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; AQ_INGEST_HOST without")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; AQ_INGEST_PORT without")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; AQ_INGEST_WORKERS without", min=1)
+    ] = None,
+) -> None:
+    """Take readings that devices push over HTTP; Ctrl-C stops it."""
+    with readable_errors():
+        from aq_serving.ingest.server import serve_ingest
+        from aq_serving.ingest.settings import IngestSettings
+
+        serve_ingest(IngestSettings(), host, port, workers)
 
 
 def _print_lines(lines: Iterable[str]) -> None:

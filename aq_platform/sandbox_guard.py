@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlparse
 
 from aq_resources.failures import SettingsError
-from aq_resources.networks import settings_class
+from aq_resources.networks import network_is_pushed, settings_class
 from aq_resources.services import Services
 
 # The key that says that a store's readings are made up.
@@ -42,6 +42,9 @@ def refuse_mixing(services: Services) -> None:
     if not services.object_store.exists(_MARK):
         return
     for network in services.networks:
+        if network_is_pushed(network):
+            # It has no address: whoever has a key pushes.
+            continue
         try:
             address = str(getattr(settings_class(network)(), "url", ""))
         except SettingsError:

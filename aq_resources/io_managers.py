@@ -47,13 +47,16 @@ def _no_details(_frame: pl.DataFrame) -> Mapping[date, Metadata]:
 class AnswerStream:
     """Raw answers as they arrive.
 
-    After the last one `details` is asked for the metadata of every partition, `summary` for that
-    of the run as a whole.
+    Those that are `distinct` are not compared with what is stored. After the last one is stored,
+    `stored` is called, then `details` is asked for the metadata of every partition, `summary` for
+    that of the run as a whole.
     """
 
     answers: Iterator[RawAnswer]
     summary: Callable[[], Metadata] = _none
     details: Callable[[], Metadata] = _none
+    distinct: bool = False
+    stored: Callable[[], None] = field(default=lambda: None)
 
 
 class PartitionsLeftOut(PermanentFailure):
@@ -136,7 +139,8 @@ class ObjectStoreIOManager(dg.IOManager):
 
     def _write_answers(self, network: str, stream: AnswerStream) -> dict[str, Any]:
         pulls = RawPullStore(self.store, network)
-        stored = pulls.append(stream.answers)
+        stored = pulls.append(stream.answers, distinct=stream.distinct)
+        stream.stored()
         metadata: dict[str, Any] = {
             "answers_stored": stored.answers,
             "answers_repeated": stored.repeated,
@@ -233,9 +237,12 @@ class DuckDBIOManager(dg.IOManager):
             self.warehouse.replace(network, table, frame, table.bounds(window))
             rows += len(frame)
             numbers = obj.details(frame)
-            for start, rows_of in self._by_partition(table.window or "", window, frame):
-                key = start.strftime("%Y-%m-%d" if table.window == "date" else HOUR_KEY)
-                counted = {"dagster/partition_row_count": rows_of, **where}
+            for start, rows_of in self._by_partition(table, window, frame):
+                key = start.strftime("%Y-%m-%d" if table.has_daily_partitions else HOUR_KEY)
+                # Of a part of a day, the rows say nothing of the day's.
+                counted = (
+                    where if table.of_days else {"dagster/partition_row_count": rows_of, **where}
+                )
                 details[key] = {**counted, **numbers.get(start.date(), {})}
             obj.progress(window)
         totals = {"partitions": len(details), "rows": rows}
@@ -258,13 +265,16 @@ class DuckDBIOManager(dg.IOManager):
 
     @staticmethod
     def _by_partition(
-        column: str, window: Window, frame: pl.DataFrame
+        table: Table, window: Window, frame: pl.DataFrame
     ) -> Iterator[tuple[datetime, int]]:
         """Start and number of rows of every partition of the window."""
-        counted = dict(frame.group_by(column).len().iter_rows())
-        for piece in window.chunks(DAY if column == "date" else HOUR):
+        of_days = table.has_daily_partitions
+        column = pl.col(table.window or "")
+        part = column.cast(pl.Date) if of_days else column
+        counted = dict(frame.group_by(part).len().iter_rows())
+        for piece in window.chunks(DAY if of_days else HOUR):
             start = piece.start
-            yield start, counted.get(start.date() if column == "date" else start, 0)
+            yield start, counted.get(start.date() if of_days else start, 0)
 
 
 def _with_totals(summary: Metadata, totals: Mapping[str, int]) -> Metadata:

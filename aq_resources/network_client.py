@@ -242,6 +242,14 @@ class PlacedClient(Protocol):
 
 
 @runtime_checkable
+class QueueClient(Protocol):
+    """A client whose answers are taken from a queue: none comes twice but after a crash."""
+
+    def stored(self) -> None:
+        """All that was pulled is in the store: it need not be pulled again."""
+
+
+@runtime_checkable
 class SensorSelectingClient(Protocol):
     """A client whose stations may have several sensors for a parameter."""
 

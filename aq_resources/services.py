@@ -19,6 +19,7 @@ from aq_resources.networks import (
     known_networks,
     network_dimensions,
     network_has_places,
+    network_is_pushed,
 )
 from aq_resources.settings import Settings
 from aq_resources.stores.object_store import ObjectStore, open_object_store
@@ -28,7 +29,7 @@ from aq_science.tables.core import Table
 from aq_science.tables.forecast_models import FORECAST_MODELS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.network_models import NETWORK_MODELS
-from aq_science.tables.registry import SOME_HAVE, WAREHOUSE_TABLES
+from aq_science.tables.registry import OF_DEVICES, SOME_HAVE, WAREHOUSE_TABLES
 from aq_science.tables.station_places import STATION_PLACES
 
 if TYPE_CHECKING:
@@ -131,5 +132,7 @@ def warehouse_tables(network: str) -> tuple[Table, ...]:
     own = set(network_dimensions(network))
     if network_has_places(network):
         own.add(STATION_PLACES.name)
+    if network_is_pushed(network):
+        own.update(table.name for table in OF_DEVICES)
     not_listed = SOME_HAVE.keys() - own
     return tuple(table for table in WAREHOUSE_TABLES.values() if table.name not in not_listed)

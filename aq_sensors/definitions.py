@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from aq_resources.networks import network_is_pushed
 from aq_resources.services import Services
 from aq_sensors.alerts.sensor import build_alerts
 from aq_sensors.automation import build_automation
@@ -11,6 +12,7 @@ from aq_sensors.forecasts import build_forecasts_sensor
 from aq_sensors.late_data import abandoned_days, build_late_data
 from aq_sensors.new_readings import build_new_readings
 from aq_sensors.nightly import build_nightly, build_revisions_schedule, build_upkeep_schedule
+from aq_sensors.pushed_readings import build_drain
 from aq_sensors.requests import Jobs
 
 
@@ -27,6 +29,8 @@ def build_sensors(services: Services, jobs: Jobs) -> dg.Definitions:
             build_automation(services, config),
             build_forecasts_sensor(services, config, jobs),
         ]
+        if network_is_pushed(config.name):
+            sensors.append(build_drain(services, config, jobs))
     return dg.Definitions(
         sensors=sensors,
         schedules=[

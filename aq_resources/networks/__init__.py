@@ -3,9 +3,10 @@
 A package here named `<network>` offers `create(config, settings, now)`, which returns a
 `NetworkClient`, `NetworkSettings`, its settings class, `TITLE` and `ATTRIBUTION`, and where there
 are tables beside the stations `DIMENSIONS`, where its records say where they were measured
-`PLACES`, and where it states one licence for all its data `LICENCE`. Nothing else lists the
-networks. All have the same modules: `settings`, `client` (what is asked for), `bodies` (what
-answers say) and `parse` (from answers to versions), beside those that a network needs for itself.
+`PLACES`, where its readings come by themselves `PUSHED`, and where it states one licence for all
+its data `LICENCE`. Nothing else lists the networks. All have the same modules: `settings`, `client`
+(what is asked for), `bodies` (what answers say) and `parse` (from answers to versions), beside
+those that a network needs for itself.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ def network_dimensions(network: str) -> tuple[str, ...]:
 def network_has_places(network: str) -> bool:
     """Whether the network's records say where they were measured (`PlacedClient`)."""
     return bool(getattr(_module(network), "PLACES", False))
+
+
+def network_is_pushed(network: str) -> bool:
+    """Whether the network's readings come by themselves (`QueueClient`)."""
+    return bool(getattr(_module(network), "PUSHED", False))
 
 
 def _module(network: str):  # type: ignore[no-untyped-def]

@@ -27,9 +27,24 @@ class KnownPulls(RawPullStore):
         super().__init__(store, network)
         self.as_known_at = as_known_at
 
-    def read(self, folder: str, damaged: list[str] | None = None) -> Iterator[RawAnswer]:
-        """As `RawPullStore.read`, without the answers received later."""
-        answers = super().read(folder, damaged)
+    def read(
+        self,
+        folder: str,
+        damaged: list[str] | None = None,
+        *,
+        since: datetime | None = None,
+    ) -> Iterator[RawAnswer]:
+        """As `RawPullStore.read`, without the answers received later.
+
+        Args:
+            folder: Its name.
+            damaged: Takes the keys of damaged files.
+            since: Files that hold nothing received since then are left out.
+
+        Returns:
+            The answers.
+        """
+        answers = super().read(folder, damaged, since=since)
         return (answer for answer in answers if answer.pulled_at <= self.as_known_at)
 
     def days(self) -> list[date]:

@@ -168,11 +168,19 @@ class RawPullStore:
         self.root = f"{network}/raw_pulls"
         self._hold_seconds, self._clock = hold_seconds, clock
 
-    def append(self, answers: Iterable[RawAnswer]) -> Stored:
+    def append(self, answers: Iterable[RawAnswer], *, distinct: bool = False) -> Stored:
         """Keep the answers, except those identical to what is already the newest word.
 
         Files are written as the answers arrive: a kill loses none of the earlier ones, and a
         failure of `answers` none that came before it.
+
+        Args:
+            answers: Answers of this network.
+            distinct: Whether each of them is new, as those of a queue are: then nothing that is
+                stored is read to compare them with.
+
+        Returns:
+            What was done.
         """
         done = Stored()
         known: dict[str, _Newest] = {}
@@ -191,7 +199,7 @@ class RawPullStore:
             for received in answers:
                 name = folder_name(received.covers)
                 if name not in known:
-                    known[name] = self._newest(name)
+                    known[name] = _Newest({}, None, None) if distinct else self._newest(name)
                 if known[name].repeats(received):
                     done.repeated += 1
                     continue
@@ -225,9 +233,11 @@ class RawPullStore:
         """Folders whose answers cover some of `window`."""
         return [name for name in self.all_folders() if folder_window(name).overlaps(window)]
 
-    def keys(self, folder: str) -> list[str]:
-        """The files of a folder."""
-        return own_names(self.root, self.store.keys(f"{self.root}/{folder}"), _FILE)
+    def keys(self, folder: str, since: datetime | None = None) -> list[str]:
+        """The files of a folder; with `since` those that may hold answers received since then."""
+        keys = own_names(self.root, self.store.keys(f"{self.root}/{folder}"), _FILE)
+        # No answer is newer than its file's name.
+        return keys if since is None else [key for key in keys if _received(key) >= since]
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file, by key in order."""
@@ -250,12 +260,19 @@ class RawPullStore:
             return None
         return None
 
-    def read(self, folder: str, damaged: list[str] | None = None) -> Iterator[RawAnswer]:
+    def read(
+        self,
+        folder: str,
+        damaged: list[str] | None = None,
+        *,
+        since: datetime | None = None,
+    ) -> Iterator[RawAnswer]:
         """Every answer of a folder once, file by file; pulls at one time may come in any order.
 
         Args:
             folder: Its name.
             damaged: Takes the keys of damaged files, which are left out then.
+            since: Files that hold nothing received since then are left out.
 
         Yields:
             The answers.
@@ -266,7 +283,7 @@ class RawPullStore:
         yielded: set[int] = set()
         gone: str | None = None
         while True:
-            keys = self.keys(folder)
+            keys = self.keys(folder, since)
             try:
                 for key in keys:
                     try:

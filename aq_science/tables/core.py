@@ -46,7 +46,9 @@ class Rule:
 class Table:
     """A declared table.
 
-    `window` is the column that says which partition a row belongs to (None: replaced whole).
+    `window` is the column that says which partition a row belongs to (None: replaced whole). A
+    column of dates means days, one of times hours, or days where `of_days` says so: parts of a day
+    can then be replaced.
     `protected` is a condition in SQL on rows that only rows meeting it themselves may replace.
     """
 
@@ -56,7 +58,13 @@ class Table:
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
     window: str | None = None
+    of_days: bool = False
     protected: str | None = None
+
+    @property
+    def has_daily_partitions(self) -> bool:
+        """Whether its partitions are days rather than hours."""
+        return self.of_days or (self.window is not None and self.schema[self.window] == pl.Date())
 
     @cached_property
     def schema(self) -> pl.Schema:

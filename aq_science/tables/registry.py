@@ -16,15 +16,22 @@ from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.index_categories import INDEX_CATEGORIES
 from aq_science.tables.network_parameters import NETWORK_PARAMETERS
 from aq_science.tables.raw_pulls import RAW_PULLS
+from aq_science.tables.refused_readings import REFUSED_READINGS
 from aq_science.tables.revisions import REVISIONS
 from aq_science.tables.station_history import STATION_HISTORY
 from aq_science.tables.station_places import STATION_PLACES
 from aq_science.tables.stations import STATIONS
+from aq_science.tables.window_averages import WINDOW_AVERAGES
 
 # What some networks list beside their stations.
 DIMENSIONS = {table.name: table for table in (COUNTRIES, NETWORK_PARAMETERS)}
+# Tables of readings that are pushed.
+OF_DEVICES = (WINDOW_AVERAGES, REFUSED_READINGS)
 # Tables that some networks have alone.
-SOME_HAVE = {**DIMENSIONS, STATION_PLACES.name: STATION_PLACES}
+SOME_HAVE = {
+    **DIMENSIONS,
+    **{table.name: table for table in (STATION_PLACES, *OF_DEVICES)},
+}
 
 OF_THE_CHAIN = (
     DAILY_AVERAGES,

@@ -28,6 +28,7 @@ from aq_resources.alert_channels import AlertSettings
 from aq_resources.dagster_storage.event_log import BatchingSqliteEventLogStorage
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
+from aq_serving.ingest.settings import IngestSettings
 from aq_serving.settings import ApiSettings
 from tests.servers.postgres import PostgresServer, programs
 
@@ -314,6 +315,7 @@ class TestCompose:
             Settings,
             AlertSettings,
             ApiSettings,
+            IngestSettings,
             *(settings_class(n) for n in known_networks()),
         ]
         return {

@@ -24,6 +24,7 @@ from aq_resources.warehouse.ddl import sql_type
 from aq_resources.warehouse.dictionary import DOCUMENTED, updated
 from aq_science.quality.suite import STANDARD
 from aq_science.tables.forecast_models import FORECAST_MODELS
+from aq_serving.ingest.settings import IngestSettings
 from aq_serving.settings import ApiSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,7 +85,12 @@ class TestDataDictionary:
 
 class TestSettings:
     def test_one_row_a_variable(self) -> None:
-        classes: list[type[EnvironmentSettings]] = [Settings, AlertSettings, ApiSettings]
+        classes: list[type[EnvironmentSettings]] = [
+            Settings,
+            AlertSettings,
+            ApiSettings,
+            IngestSettings,
+        ]
         classes += [settings_class(network) for network in known_networks()]
         declared = [
             f"{cls.model_config.get('env_prefix', '')}{field}".upper()

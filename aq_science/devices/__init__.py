@@ -1,0 +1,1 @@
+"""Readings that devices push: what devices there are, windows over them, hours, spans, clocks."""

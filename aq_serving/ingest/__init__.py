@@ -1,0 +1,1 @@
+"""`aq ingest`: devices push their readings here; what is acknowledged is on disk."""

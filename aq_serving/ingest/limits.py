@@ -1,0 +1,119 @@
+"""How much may come: readings a second of a key, and room in memory and on disk."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aq_resources.spool.reader import Spool
+
+# Seconds of its rate that a key may bring at once.
+BURST_SECONDS = 10
+# Rates of so many keys are remembered; who has been silent longest is forgotten.
+_KEYS = 100_000
+_LOOK_SECONDS = 1.0
+# What a refusal for want of room asks to wait.
+_ROOM_SECONDS = 5
+
+
+@dataclass(slots=True)
+class _Bucket:
+    level: float
+    at: float
+
+
+class RateLimit:
+    """A bucket of tokens a key. It may go into debt by one request, whose size shows only then."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._buckets: dict[str, _Bucket] = {}
+
+    def wait(self, key: str, rate: float) -> int:
+        """Seconds until the key may send again; 0: now.
+
+        Args:
+            key: Whose.
+            rate: Readings a second.
+        """
+        bucket = self._bucket(key, rate)
+        return 0 if bucket.level > 0 else math.ceil(-bucket.level / rate) or 1
+
+    def charge(self, key: str, rate: float, readings: int) -> None:
+        """Count what came.
+
+        Args:
+            key: Whose.
+            rate: Readings a second.
+            readings: How many; a request without any counts as one.
+        """
+        self._bucket(key, rate).level -= max(1, readings)
+
+    def _bucket(self, key: str, rate: float) -> _Bucket:
+        moment, most = self._monotonic(), rate * BURST_SECONDS
+        bucket = self._buckets.pop(key, None)
+        if bucket is None:
+            bucket = _Bucket(most, moment)
+            while len(self._buckets) >= _KEYS:
+                del self._buckets[next(iter(self._buckets))]
+        bucket.level = min(most, bucket.level + (moment - bucket.at) * rate)
+        bucket.at = moment
+        # Last in the order: the dictionary forgets from its beginning.
+        self._buckets[key] = bucket
+        return bucket
+
+
+class Room:
+    """What is under way in memory, waits in the spool, and is free on its disk."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        memory_bytes: int,
+        spool_bytes: int,
+        free_bytes: int,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            spool: The spool.
+            memory_bytes: Bodies under way at once.
+            spool_bytes: What may wait in the spool.
+            free_bytes: What stays free on its disk.
+            monotonic: Seconds that only go forward.
+        """
+        self._spool = spool
+        self._memory_bytes, self._spool_bytes = memory_bytes, spool_bytes
+        self._free_bytes = free_bytes
+        self._monotonic = monotonic
+        self._looked_at = -math.inf
+        self._reason = ""
+        self.under_way = 0
+
+    def reason_to_wait(self) -> str:
+        """Why nothing more can be taken just now; empty where it can."""
+        if self.under_way >= self._memory_bytes:
+            return "too much is under way"
+        moment = self._monotonic()
+        if moment - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = moment
+            self._reason = self._look()
+        return self._reason
+
+    @property
+    def wait_seconds(self) -> int:
+        """What to ask of who has to wait."""
+        return _ROOM_SECONDS
+
+    def _look(self) -> str:
+        with suppress(FileNotFoundError):
+            disk = os.statvfs(self._spool.root)
+            if disk.f_bavail * disk.f_frsize < self._free_bytes:
+                return "the disk is nearly full"
+            if self._spool.waiting_bytes() > self._spool_bytes:
+                return "too many readings wait to be taken into the tables"
+        return ""
