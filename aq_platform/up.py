@@ -24,6 +24,7 @@ from aq_platform.up_lock import only_one
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.network_settings import networks_path
 from aq_resources.services import Services
+from aq_serving.ingest.settings import IngestSettings
 
 _STOP_SECONDS = 20.0
 # On a machine with much else to do a code server takes minutes.
@@ -84,6 +85,9 @@ def _serve_alone(
             console.print(f"Starting the Dagster UI at {url} …")
             if read_only_port is not None:
                 console.print(f"For looking only: http://{host}:{read_only_port}")
+            if IngestSettings().up:
+                env = _environment(services, home, url)
+                children["ingest"] = child.start(["aq_serving.ingest"], env)
             for name, command in _commands(Path(folder), host, port, read_only_port).items():
                 children[name] = child.start(
                     [*command, "--log-level", "warning"],

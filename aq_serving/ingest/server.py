@@ -11,16 +11,21 @@ import uvicorn
 from aq_resources.clock import open_clock
 from aq_resources.device_keys import KeyRing, keys_file
 from aq_resources.networks.devices.settings import NetworkSettings, spool_folder
+from aq_resources.services import Services
 from aq_resources.settings import Settings
 from aq_resources.spool.reader import Spool
 from aq_resources.spool.writer import SpoolWriter
 from aq_serving.ingest.app import Ingest, create_app
+from aq_serving.ingest.averages import Averages
 from aq_serving.ingest.committer import Committer
 from aq_serving.ingest.limits import Room
 from aq_serving.ingest.settings import IngestSettings
+from aq_serving.reader import Reader
 
 # Connections of a process, beyond which it answers 503 at once.
 MOST_CONNECTIONS = 2000
+# Reads at once, and the longest time of one: they must not hold up what is pushed.
+READS, READ_SECONDS = 2, 10.0
 # A worker that is still importing does not answer its parent either.
 WORKER_START_SECONDS = 60
 
@@ -37,11 +42,16 @@ def from_environment() -> Any:
         Spool(root), ingest.memory_bytes, ingest.spool_bytes, ingest.free_bytes, time.monotonic
     )
 
+    services = Services.from_environment()
+    reader = Reader(services, READS, READ_SECONDS)
+
     async def close() -> None:
         await asyncio.to_thread(committer.close)
+        reader.close()
+        services.close()
 
     shared = Ingest(ingest, KeyRing(keys_file(settings)), committer, room, own.late_days, now)
-    return create_app(shared, [], close)
+    return create_app(shared, Averages(shared, services, reader).routes(), close)
 
 
 def serve_ingest(

@@ -59,10 +59,10 @@ class IngestBench:
             self.late_days,
             lambda: self.now,
         )
-        self.app = create_app(ingest, [], self._nothing)
+        self.app = create_app(ingest, [], self.nothing)
         self.key = self.add_key("school-7")
 
-    async def _nothing(self) -> None:
+    async def nothing(self) -> None:
         return
 
     def add_key(self, fleet: str, **wanted: Any) -> str:
