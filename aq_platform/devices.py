@@ -70,3 +70,34 @@ def revoke_key(name: Annotated[str, typer.Argument(help="Its id, as `aq devices 
             if name not in keys:
                 raise SettingsError(f"There is no key {name!r}: aq devices keys lists them.")
             keys[name] = msgspec.structs.replace(keys[name], revoked_at=system_clock())
+
+
+@app.command()
+def simulate(
+    *,
+    key: Annotated[str, typer.Option(help="Key to push with", envvar="AQ_DEVICE_KEY")],
+    devices: Annotated[int, typer.Option(help="How many devices", min=1)] = 50,
+    url: Annotated[str, typer.Option(help="Where `aq ingest` listens")] = "http://127.0.0.1:8710",
+    seconds: Annotated[int | None, typer.Option(help="How long; until Ctrl-C without")] = None,
+    batch: Annotated[int, typer.Option(help="Messages in a request", min=1)] = 500,
+    seed: Annotated[int, typer.Option(help="Another seed gives other readings")] = 1,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Late, doubled, shuffled and broken messages too")
+    ] = False,
+    hostile: Annotated[
+        bool, typer.Option("--hostile", help="And bodies that no device sends")
+    ] = False,
+) -> None:
+    """Push made-up readings, one a second of each device, and count the answers."""
+    import asyncio
+    from collections import Counter
+
+    from aq_sandbox.devices import Fleet, Target, simulate
+
+    def report(counts: Counter[str]) -> None:
+        line = "  ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    with readable_errors():
+        target = Target(url, key, batch, faults, hostile)
+        report(asyncio.run(simulate(Fleet(devices, seed), target, seconds, report)))
