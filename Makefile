@@ -91,6 +91,7 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.archive
 	$(CLEAN) $(BIN)/python -m benchmarks.requests
 	$(CLEAN) $(BIN)/python -m benchmarks.four_networks
+	$(CLEAN) $(BIN)/python -m benchmarks.ingest
 	@echo "An hour of its own: $(BIN)/python -m benchmarks.idle"
 
 # Before a release: what became slower since AGAINST, and RECORD=1 keeps the numbers.
