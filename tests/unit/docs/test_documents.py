@@ -148,7 +148,9 @@ class TestCommands:
         assert used
         for name, rest in used:
             assert name in commands, f"aq {name}"
-            options = {option for param in commands[name].params for option in param.opts}
+            # A group's options are those of its commands.
+            group = (commands[name], *getattr(commands[name], "commands", {}).values())
+            options = {option for one in group for param in one.params for option in param.opts}
             for option in re.findall(r"(?<=[\s\[])--[a-z-]+", rest):
                 assert option in options, f"aq {name} {option}"
 
