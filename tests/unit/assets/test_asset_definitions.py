@@ -64,7 +64,7 @@ def nodes(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
 
 
 # Those of devices: tests/contract/devices.
-@pytest.mark.parametrize("asset", MADE_FROM.keys() - {table.name for table in OF_DEVICES})
+@pytest.mark.parametrize("asset", sorted(MADE_FROM.keys() - {table.name for table in OF_DEVICES}))
 def test_columns_are_made_from_columns_of_what_the_asset_reads(
     repository: dg.RepositoryDefinition, nodes: dict[str, dg.AssetSpec], asset: str
 ) -> None:
