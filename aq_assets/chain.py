@@ -20,6 +20,7 @@ from aq_assets.hourly_indices import build_hourly_indices
 from aq_assets.hourly_readings import build_hourly_readings
 from aq_assets.jobs import build_jobs
 from aq_assets.network_models import build_network_models
+from aq_assets.publication import build_publication
 from aq_assets.raw_pulls import build_raw_pulls
 from aq_assets.refused_readings import build_refused_readings
 from aq_assets.revisions import build_revisions
@@ -69,6 +70,7 @@ def build_chain(
         build_revisions(config),
         build_data_quality(config),
         build_exceedances(config),
+        build_publication(config, on_s3=on_s3),
     ]
     return dg.Definitions(
         assets=[stored_on_s3(asset) for asset in assets] if on_s3 else assets,

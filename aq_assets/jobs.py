@@ -6,7 +6,10 @@ import dagster as dg
 
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_dimensions, network_has_places, network_is_pushed
+from aq_resources.warehouse.names import UNION_SCHEMA
 
+# Of all networks.
+UNION_PUBLICATION = dg.AssetKey([UNION_SCHEMA, "publication"])
 # What follows from forecasts, once readings have come.
 SCORES = ("forecast_scores", "forecast_scores_by_model", "forecast_report")
 NIGHTLY = ("station_history", *SCORES, "exceedances")
@@ -23,6 +26,7 @@ def selection(config: NetworkConfig, *names: str) -> dg.AssetSelection:
 def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
     """One job for each step that runs by itself: they differ in partitions or in when they run."""
     name = config.name
+    publications = selection(config, "publication") | dg.AssetSelection.assets(UNION_PUBLICATION)
     places = ("station_places",) if network_has_places(name) else ()
     # What only some networks have, and follows from their raw pulls.
     beside = (*places, *(("refused_readings",) if network_is_pushed(name) else ()))
@@ -55,8 +59,16 @@ def build_jobs(config: NetworkConfig) -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             f"{name}_forecast",
-            selection(config, "forecasts"),
-            description="Forecast the two hours after each of the run's issue times.",
+            selection(config, "forecasts") | publications,
+            description=(
+                "Forecast the two hours after each of the run's issue times, and publish them "
+                "with what has come in since."
+            ),
+        ),
+        dg.define_asset_job(
+            f"{name}_publish",
+            publications,
+            description="Publish what there is now; it follows every forecast by itself.",
         ),
         dg.define_asset_job(
             f"{name}_scores",

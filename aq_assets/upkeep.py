@@ -16,6 +16,7 @@ from aq_assets.window_averages import expire_windows
 from aq_resources.clock import system_clock
 from aq_resources.dagster_storage.history import prune_history
 from aq_resources.networks import network_is_pushed
+from aq_resources.publication.publisher import remove_unneeded
 from aq_resources.services import Services
 from aq_resources.stores.raw_pulls import RawPullStore, Tidied
 
@@ -28,9 +29,14 @@ WHOLE = "every_file_is_whole"
 
 
 def build_upkeep(*, on_s3: bool = False) -> dg.Definitions:
-    """Three assets without partitions, and the job `upkeep` over them."""
+    """Four assets without partitions, and the job `upkeep` over them."""
     return dg.Definitions(
-        assets=[_warehouse(), _run_history(), _raw_pulls(on_s3=on_s3)],
+        assets=[
+            _warehouse(),
+            _run_history(),
+            _raw_pulls(on_s3=on_s3),
+            _publication(on_s3=on_s3),
+        ],
         jobs=[
             dg.define_asset_job(
                 GROUP,
@@ -170,6 +176,23 @@ def _raw_pulls(*, on_s3: bool) -> dg.AssetsDefinition:
         )
 
     return raw_pulls
+
+
+def _publication(*, on_s3: bool) -> dg.AssetsDefinition:
+    @asset(
+        **_described("publication", {"json", "s3"} if on_s3 else {"json"}),
+        description=(
+            "Published files without those that a newer publication replaced more than "
+            "AQ_KEEP_PUBLICATION_HOURS ago."
+        ),
+    )
+    def publication(services: dg.ResourceParam[Services]) -> dg.MaterializeResult[None]:
+        # As for the warehouse: files are stamped by the machine's clock, or the store's.
+        before = system_clock() - timedelta(hours=services.settings.keep_publication_hours)
+        done = remove_unneeded(services.object_store, services.networks, before)
+        return dg.MaterializeResult(metadata=asdict(done))
+
+    return publication
 
 
 def _sizes(when: str, size: Any) -> dict[str, int]:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from aq_assets.chain import build_chain
 from aq_assets.describe import FILES, SERVICES, TABLES
+from aq_assets.publication import build_union_publication
 from aq_assets.upkeep import build_upkeep
 from aq_resources.dagster_storage.run_health import BEATING_EXECUTOR
 from aq_resources.io_managers import DuckDBIOManager
@@ -52,7 +53,9 @@ def build_defs(services: Services | None = None, **resources: Any) -> dg.Definit
         # One process a run: steps share the warehouse's connection, and start at once.
         executor=BEATING_EXECUTOR,
     )
-    assets = dg.Definitions.merge(own, *chains, build_upkeep(on_s3=services.settings.on_s3))
+    on_s3 = services.settings.on_s3
+    union = dg.Definitions(assets=[build_union_publication(list(services.networks), on_s3=on_s3)])
+    assets = dg.Definitions.merge(own, *chains, union, build_upkeep(on_s3=on_s3))
     jobs = {job.name: job for job in assets.jobs or ()}
     return dg.Definitions.merge(assets, build_sensors(services, jobs))
 

@@ -91,6 +91,8 @@ class Runner:
                     return
         if forecasts:
             yield from self._hindcasts(config, first, last)
+        else:
+            yield self._publish(config)
 
     def _hindcasts(self, config: NetworkConfig, first: date, last: date) -> Iterator[RunResult]:
         result = self._days(config, "models", first, last)
@@ -112,6 +114,14 @@ class Runner:
         yield result
         if not result.success:
             return
+        for result in self._forecast_now(config, hour):
+            yield result
+        if not result.success:
+            # Readings are worth having without forecasts too, which would have published them.
+            yield self._publish(config)
+
+    def _forecast_now(self, config: NetworkConfig, hour: datetime) -> Iterator[RunResult]:
+        today = hour.date()
         models = self.services.files.day_files(config.name, "forecast_models")
         if not models.current(Window.of_days(today, today)):
             result = self._days(config, "models", today, today)
@@ -121,7 +131,13 @@ class Runner:
         result = self._hours(config, hour, hour)
         yield result
         if result.success:
-            yield self._days(config, "scores", yesterday, today)
+            yield self._days(config, "scores", max(today - DAY, config.start_date), today)
+
+    def _publish(self, config: NetworkConfig) -> RunResult:
+        """What forecasts do as well; of a backfill without them it is left to do."""
+        name = f"{config.name}_publish"
+        self.on_start(config.name, "publish")
+        return self._execute(config, self.definitions.resolve_job_def(name), name, None)
 
     def again(self, config: NetworkConfig, asset: str, span: tuple[str, str] | None) -> RunResult:
         """Make one asset of a network again.

@@ -28,6 +28,7 @@ _STEPS = {
     "models": "fit forecast models",
     "forecast": "forecast",
     "scores": "score forecasts",
+    "publish": "publish",
 }
 
 

@@ -154,6 +154,9 @@ class Settings(EnvironmentSettings):
     keep_snapshot_days: int = Field(
         7, ge=1, description="Days for which the warehouse can be read as it was"
     )
+    keep_publication_hours: int = Field(
+        24, ge=1, description="Hours for which published files that were replaced are kept"
+    )
     keep_history_days: int = Field(
         30, ge=1, description="Days for which finished runs and their events are kept"
     )

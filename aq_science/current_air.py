@@ -12,12 +12,16 @@ from aq_science.indices.us_epa_categories import ADVICE, COLOURS
 from aq_science.parameters import PARAMETERS
 from aq_science.tables.current_categories import BASES, CURRENT_CATEGORIES
 from aq_science.tables.latest import HORIZONS, LATEST
-from aq_science.windows import HOUR
+from aq_science.windows import DAY, HOUR
 
 # AirQo publishes an hour up to two and a half hours after it began.
 NEWEST_BEGAN_WITHIN = timedelta(hours=4)
 # What the NowCast of such an hour looks back on.
 HOURS_FOR_NOWCAST = timedelta(hours=16)
+
+# What counts as the latest.
+LATEST_READINGS_WITHIN = 3 * DAY
+LATEST_FORECASTS_WITHIN = DAY
 
 _SERIES = ["network", "station_id", "parameter"]
 

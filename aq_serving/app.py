@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from aq_resources.documents.forms import Format
 from aq_resources.services import Services
 from aq_serving.context import Context
-from aq_serving.formats import Format
 from aq_serving.problems import ProblemDetails, ProblemError, problem_response
 from aq_serving.reader import Reader
 from aq_serving.resource import PROBLEMS

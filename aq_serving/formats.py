@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection
 from http import HTTPStatus
 
+from aq_resources.documents.forms import Format
 from aq_serving.problems import ProblemError, not_found
-
-
-class Format(enum.StrEnum):
-    """A form of an answer; its name is the extension and the value of `format`."""
-
-    json = "json"
-    csv = "csv"
-    geojson = "geojson"
-    parquet = "parquet"
-    arrow = "arrow"
-
-    @property
-    def media_type(self) -> str:
-        return _MEDIA_TYPES[self]
-
-
-_MEDIA_TYPES = {
-    Format.json: "application/json",
-    Format.csv: "text/csv",
-    Format.geojson: "application/geo+json",
-    Format.parquet: "application/vnd.apache.parquet",
-    Format.arrow: "application/vnd.apache.arrow.stream",
-}
-
-TABULAR = (Format.json, Format.csv, Format.parquet, Format.arrow)
-SPATIAL = (*TABULAR, Format.geojson)
 
 
 def choose(

@@ -12,12 +12,12 @@ from datetime import datetime
 
 import polars as pl
 
+from aq_resources.documents.columns import plain_schema
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.windows import Window
 from aq_serving.cursors import after
 from aq_serving.ranges import Wanted, order_of
 from aq_serving.reader import Reader
-from aq_serving.tables import plain_schema
 
 ORDER = order_of(HOURLY_READINGS, "hour")
 _MOST_DAYS_AT_ONCE = 366

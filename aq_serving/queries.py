@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
+from aq_resources.documents.forms import SPATIAL, TABULAR
 from aq_resources.networks import known_networks
 from aq_science.parameters import PARAMETERS
 from aq_serving.cursors import LONGEST, Scope
-from aq_serving.formats import SPATIAL, TABULAR
 from aq_serving.problems import bad_request
 
 MOST_ROWS = 50_000

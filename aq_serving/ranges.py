@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from aq_resources.documents.columns import plain_schema
 from aq_resources.warehouse.ddl import sql_type
 from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_science.tables.core import Table
@@ -19,7 +20,6 @@ from aq_serving.cursors import Key
 from aq_serving.parsing import check_range, parse_day, parse_instant
 from aq_serving.queries import Days, Instants
 from aq_serving.reader import Reader
-from aq_serving.tables import plain_schema
 
 Bounds = tuple[date | datetime, date | datetime]
 

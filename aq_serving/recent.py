@@ -7,12 +7,12 @@ from datetime import datetime
 
 import polars as pl
 
+from aq_resources.documents.columns import plain_schema
 from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.windows import Window
 from aq_serving.reader import Reader
-from aq_serving.tables import plain_schema
 
 _SERIES = "network, station_id, parameter"
 

@@ -11,14 +11,17 @@ from pydantic import BaseModel, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aq_resources.documents.columns import ColumnDescription, describe
+from aq_resources.documents.credits import Credit
+from aq_resources.documents.forms import Answer, Format
 from aq_science.tables.core import Table
 from aq_serving import cursors
-from aq_serving.answers import Answer, respond
+from aq_serving.answers import respond
 from aq_serving.context import Context
-from aq_serving.formats import Format, choose
+from aq_serving.formats import choose
 from aq_serving.problems import MEDIA_TYPE
 from aq_serving.queries import Page, address_of_next, scope
-from aq_serving.tables import ColumnDescription, Credit, describe, example_row, row_model
+from aq_serving.tables import example_row, row_model
 
 Endpoint = Callable[..., Response]
 

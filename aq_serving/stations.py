@@ -8,14 +8,16 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from aq_resources.networks import known_networks, network_attribution, network_licence
+from aq_resources.documents.columns import plain_schema
+from aq_resources.documents.credits import Credit, credits_of
+from aq_resources.networks import known_networks
 from aq_science.stations import distance_km
 from aq_science.tables.core import Column
 from aq_science.tables.stations import STATIONS
 from aq_serving.parsing import Box
 from aq_serving.problems import not_found
 from aq_serving.reader import Reader
-from aq_serving.tables import Credit, plain_schema, with_columns
+from aq_serving.tables import with_columns
 
 # Stations change once a night; an answer may be so old.
 KEEP_SECONDS = 30.0
@@ -78,24 +80,7 @@ class Directory:
 
     def credits(self, rows: pl.DataFrame) -> list[Credit]:
         """Whom to credit for rows: by station, or by network where they name no station."""
-        if "network" not in rows.columns or rows.is_empty():
-            return []
-        keys = [name for name in ("network", "station_id") if name in rows.columns]
-        shown = rows.select(pl.col(keys).cast(pl.String)).unique()
-        if "station_id" in keys:
-            shown = shown.join(
-                self.stations.select(*keys, "attribution"), on=keys, how="left"
-            ).select("network", "attribution")
-        else:
-            shown = shown.with_columns(attribution=pl.lit(None, pl.String))
-        named = {
-            (network, text or network_attribution(network))
-            for network, text in shown.unique().iter_rows()
-        }
-        return [
-            Credit(network=network, attribution=text, licence=network_licence(network))
-            for network, text in sorted(named)
-        ]
+        return credits_of(rows, self.stations)
 
 
 def of_networks(stations: pl.DataFrame, networks: Collection[str]) -> pl.DataFrame:

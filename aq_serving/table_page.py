@@ -5,10 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aq_resources.documents.forms import TABULAR, Answer
 from aq_science.tables.core import Table
-from aq_serving.answers import Answer
 from aq_serving.context import Context
-from aq_serving.formats import TABULAR
 from aq_serving.queries import TableQuery, equalities
 from aq_serving.ranges import Bounds, Wanted, read_page
 from aq_serving.resource import answer_in_form, key_of, page_of

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
+from aq_resources.documents.columns import type_name
 from aq_science.tables.core import Column, Table
 
 # Of columns whose type alone would make a meaningless example.
@@ -38,61 +39,11 @@ _EXAMPLES: dict[str, Any] = {
     "status": None,
     "reason": None,
 }
-_NAMES: dict[type[pl.DataType], str] = {pl.Boolean: "boolean", pl.Date: "date"}
-
-
-class ColumnDescription(BaseModel):
-    """What a column is."""
-
-    name: str
-    type: str = Field(description="Type of its values", examples=["number"])
-    unit: str | None = Field(description="Unit, or the column that holds it", examples=["unit"])
-    description: str
-
-
-class Credit(BaseModel):
-    """Whom to credit for some of the rows."""
-
-    network: str = Field(examples=["airqino"])
-    attribution: str = Field(description="To be named in what is published from the data")
-    licence: str | None = Field(
-        description="Licence that the network states for all its data; null where it states none, "
-        "or states it by station, within the attribution"
-    )
 
 
 def with_columns(table: Table, *columns: Column) -> Table:
     """The table with further columns."""
     return replace(table, columns=(*table.columns, *columns))
-
-
-def plain_schema(table: Table) -> pl.Schema:
-    """Columns of answers: those declared, text as text whatever its encoding in memory."""
-    return pl.Schema({name: _plain(dtype) for name, dtype in table.schema.items()})
-
-
-def describe(table: Table) -> list[ColumnDescription]:
-    """Every column with type, unit and meaning."""
-    return [
-        ColumnDescription(
-            name=column.name,
-            type=type_name(column.dtype),
-            unit=column.unit,
-            description=column.text,
-        )
-        for column in table.columns
-    ]
-
-
-def type_name(dtype: pl.DataType) -> str:
-    """As JSON has it; text that is a day or an instant by its format in OpenAPI."""
-    if isinstance(dtype, pl.List):
-        return "array"
-    if isinstance(dtype, pl.Datetime):
-        return "date-time"
-    if dtype.is_numeric():
-        return "integer" if dtype.is_integer() else "number"
-    return _NAMES.get(type(dtype), "string")
 
 
 def row_model(table: Table, name: str) -> type[BaseModel]:
@@ -115,10 +66,6 @@ def example_row(table: Table) -> dict[str, Any]:
 def columns_named(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
     """Columns of the table by name."""
     return tuple(column for column in table.columns if column.name in names)
-
-
-def _plain(dtype: pl.DataType) -> pl.DataType:
-    return pl.String() if dtype in (pl.Categorical, pl.Enum) else dtype
 
 
 def _annotation(column: Column, *, nullable: bool) -> Any:

@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -31,6 +33,15 @@ class MissingObject(PermanentFailure):
     """The key holds no object."""
 
 
+@dataclass(frozen=True)
+class WebHeaders:
+    """Headers with which a web server hands out an object."""
+
+    media_type: str
+    cache_control: str
+    encoding: str = ""
+
+
 class ObjectStore(Protocol):
     """What the platform needs of a store. Keys are relative, with `/` between parts."""
 
@@ -49,6 +60,15 @@ class ObjectStore(Protocol):
     def put_file(self, key: str, path: Path) -> None:
         """Write the whole object from a file, which need not fit into memory."""
 
+    def publish(self, key: str, data: bytes, headers: WebHeaders) -> None:
+        """Write the whole object, for web servers to hand out.
+
+        Args:
+            key: Where.
+            data: Its bytes.
+            headers: Kept with it where the store can.
+        """
+
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises `MissingObject` naming a missing key."""
 
@@ -63,6 +83,9 @@ class ObjectStore(Protocol):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Bytes of every object below the folder `prefix`, by key in order."""
+
+    def modified(self, prefix: str) -> dict[str, datetime]:
+        """When every object below the folder `prefix` was written, UTC, by key in order."""
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         """Names of the folders right below `prefix` that sort after `start_after`."""
@@ -107,6 +130,9 @@ class LocalObjectStore:
             finally:
                 Path(unfinished).unlink(missing_ok=True)
 
+    def publish(self, key: str, data: bytes, headers: WebHeaders) -> None:  # noqa: ARG002
+        self.put(key, data)
+
     def get(self, key: str) -> bytes:
         try:
             return self._path(key).read_bytes()
@@ -132,6 +158,14 @@ class LocalObjectStore:
         for key in self.keys(prefix):
             with suppress(FileNotFoundError):
                 found[key] = self._path(key).stat().st_size
+        return found
+
+    def modified(self, prefix: str) -> dict[str, datetime]:
+        found = {}
+        for key in self.keys(prefix):
+            with suppress(FileNotFoundError):
+                seconds = self._path(key).stat().st_mtime
+                found[key] = datetime.fromtimestamp(seconds, UTC)
         return found
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
@@ -185,15 +219,13 @@ class S3ObjectStore:
         return S3Resource(endpoint_url=self.endpoint_url, max_attempts=5).get_client()
 
     def put(self, key: str, data: bytes, *, overwrite: bool = True) -> None:
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
+        self._put(key, data, {} if overwrite else {"IfNoneMatch": "*"})
 
-        def once() -> None:
-            with self._translate_errors(key):
-                self.client.put_object(
-                    Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition
-                )
-
-        self._patiently(once)
+    def publish(self, key: str, data: bytes, headers: WebHeaders) -> None:
+        kept = {"ContentType": headers.media_type, "CacheControl": headers.cache_control}
+        if headers.encoding:
+            kept["ContentEncoding"] = headers.encoding
+        self._put(key, data, kept)
 
     def put_file(self, key: str, path: Path) -> None:
         def once() -> None:
@@ -233,12 +265,10 @@ class S3ObjectStore:
         return list(self.sizes(prefix))
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        found = {
-            entry["Key"].removeprefix(self.prefix): entry["Size"]
-            for page in self._pages(prefix.rstrip("/") + "/")
-            for entry in page.get("Contents", [])
-        }
-        return dict(sorted(found.items()))
+        return {key: entry["Size"] for key, entry in self._entries(prefix).items()}
+
+    def modified(self, prefix: str) -> dict[str, datetime]:
+        return {key: entry["LastModified"] for key, entry in self._entries(prefix).items()}
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         folder = prefix.rstrip("/") + "/"
@@ -256,6 +286,23 @@ class S3ObjectStore:
     @property
     def storage_options(self) -> dict[str, str]:
         return s3_options(self.endpoint_url)
+
+    def _put(self, key: str, data: bytes, arguments: dict[str, str]) -> None:
+        def once() -> None:
+            with self._translate_errors(key):
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self.prefix + key, Body=data, **arguments
+                )
+
+        self._patiently(once)
+
+    def _entries(self, prefix: str) -> dict[str, dict[str, Any]]:
+        found = {
+            entry["Key"].removeprefix(self.prefix): entry
+            for page in self._pages(prefix.rstrip("/") + "/")
+            for entry in page.get("Contents", [])
+        }
+        return dict(sorted(found.items()))
 
     def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
         paginator = self.client.get_paginator("list_objects_v2")

@@ -6,6 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from aq_resources.documents.columns import ColumnDescription, describe
+from aq_resources.documents.credits import Credit
 from aq_resources.networks import known_networks, network_attribution, network_licence
 from aq_science.tables.current_categories import CURRENT_CATEGORIES
 from aq_science.tables.daily_averages import DAILY_AVERAGES
@@ -18,7 +20,6 @@ from aq_science.tables.latest import LATEST
 from aq_serving.problems import not_found
 from aq_serving.resource import problem_responses
 from aq_serving.stations import STATIONS_WITH_DISTANCE
-from aq_serving.tables import ColumnDescription, Credit, describe
 
 SERVED = {
     table.name: table

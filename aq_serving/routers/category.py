@@ -10,18 +10,22 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aq_science.current_air import HOURS_FOR_NOWCAST, current_categories, worst_categories
+from aq_resources.documents.columns import plain_schema
+from aq_resources.documents.forms import TABULAR, Answer
+from aq_science.current_air import (
+    HOURS_FOR_NOWCAST,
+    LATEST_FORECASTS_WITHIN,
+    current_categories,
+    worst_categories,
+)
 from aq_science.tables.current_categories import CURRENT_CATEGORIES
-from aq_science.windows import DAY, Window
-from aq_serving.answers import Answer
+from aq_science.windows import Window
 from aq_serving.context import Context
-from aq_serving.formats import TABULAR
 from aq_serving.problems import bad_request, not_found
 from aq_serving.queries import Around, Form, Network, Parameters, StationId
 from aq_serving.recent import recent_forecasts, recent_hours
 from aq_serving.resource import answer_in_form, resource
 from aq_serving.stations import DISTANCE, of_networks, within_distance
-from aq_serving.tables import plain_schema
 
 # Stations around a point that are looked at until one has something to say.
 _NEAREST = 20
@@ -82,7 +86,9 @@ def _current(context: Context, asked: CategoryQuery) -> Answer:
         ids = group["station_id"].to_list()
         window = Window(now - HOURS_FOR_NOWCAST, now)
         readings = recent_hours(context.reader, [str(network)], window, ids)
-        forecasts = recent_forecasts(context.reader, [str(network)], now - DAY, ids)
+        forecasts = recent_forecasts(
+            context.reader, [str(network)], now - LATEST_FORECASTS_WITHIN, ids
+        )
         parts.append(current_categories(readings, forecasts, now).cast(parts[0].schema))
     rows = pl.concat(parts)
     with_rows = stations.join(rows, on=["network", "station_id"], how="semi", maintain_order="left")

@@ -9,9 +9,9 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aq_resources.documents.forms import TABULAR
 from aq_science.tables.gaps import CAUSES, GAPS
 from aq_serving.context import Context
-from aq_serving.formats import TABULAR
 from aq_serving.queries import Days, TableQuery
 from aq_serving.ranges import days_of, order_of
 from aq_serving.resource import resource

@@ -9,11 +9,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aq_resources.documents.forms import TABULAR, Answer
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.types import FLAGS
-from aq_serving.answers import Answer
 from aq_serving.context import Context
-from aq_serving.formats import TABULAR
 from aq_serving.hours import ORDER, read_hours
 from aq_serving.queries import Instants, TableQuery, equalities
 from aq_serving.ranges import Wanted, instants_of

@@ -9,19 +9,19 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aq_science.current_air import latest
+from aq_resources.documents.columns import plain_schema
+from aq_resources.documents.forms import SPATIAL, Answer
+from aq_science.current_air import (
+    LATEST_FORECASTS_WITHIN,
+    LATEST_READINGS_WITHIN,
+    latest,
+)
 from aq_science.tables.latest import LATEST
-from aq_science.windows import DAY, Window
-from aq_serving.answers import Answer
+from aq_science.windows import Window
 from aq_serving.context import Context
-from aq_serving.formats import SPATIAL
 from aq_serving.recent import recent_forecasts, recent_hours
 from aq_serving.resource import answer_in_form, resource
 from aq_serving.routers.stations import StationFilter, choose_stations
-from aq_serving.tables import plain_schema
-
-READINGS_OF = 3 * DAY
-FORECASTS_OF = DAY
 
 
 class LatestQuery(StationFilter):
@@ -44,8 +44,8 @@ def _newest(context: Context, asked: LatestQuery) -> Answer:
     stations = choose_stations(context, asked)
     networks = sorted(set(stations["network"]))
     now = context.now()
-    readings = recent_hours(context.reader, networks, Window(now - READINGS_OF, now))
-    forecasts = recent_forecasts(context.reader, networks, now - FORECASTS_OF)
+    readings = recent_hours(context.reader, networks, Window(now - LATEST_READINGS_WITHIN, now))
+    forecasts = recent_forecasts(context.reader, networks, now - LATEST_FORECASTS_WITHIN)
     rows = latest(readings, forecasts, stations).cast(plain_schema(LATEST))
     rows = rows.join(stations, on=["network", "station_id"], how="semi")
     if asked.parameter:

@@ -10,10 +10,11 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from aq_resources.documents.columns import plain_schema
+from aq_resources.documents.forms import SPATIAL
 from aq_science.tables.stations import STATIONS
 from aq_serving.context import Context
 from aq_serving.cursors import after
-from aq_serving.formats import SPATIAL
 from aq_serving.parsing import parse_box
 from aq_serving.queries import Around, MeasuredSelection, Page, SpatialForm
 from aq_serving.resource import answer_in_form, key_of, page_of, resource
@@ -24,7 +25,6 @@ from aq_serving.stations import (
     within_box,
     within_distance,
 )
-from aq_serving.tables import plain_schema
 
 Country = Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$")]
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aq_serving.formats import SPATIAL, TABULAR, Format, choose, negotiate
+from aq_resources.documents.forms import SPATIAL, TABULAR, Format
+from aq_serving.formats import choose, negotiate
 from aq_serving.problems import ProblemError
 
 

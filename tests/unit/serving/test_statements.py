@@ -7,12 +7,13 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aq_resources.documents.columns import describe
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.exceedances import EXCEEDANCES
 from aq_science.tables.forecasts import FORECASTS
 from aq_serving.hours import days_at_once
 from aq_serving.ranges import Wanted, order_of, statement
-from aq_serving.tables import describe, example_row, row_model
+from aq_serving.tables import example_row, row_model
 from tests.factories import DAY, utc
 
 

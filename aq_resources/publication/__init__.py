@@ -1,0 +1,1 @@
+"""What is published: immutable files on the object store, and manifests that name them."""
