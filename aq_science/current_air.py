@@ -112,6 +112,17 @@ def current_categories(
     )
 
 
+def still_current(categories: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """What `current_categories` of an earlier time still says now.
+
+    Of the same readings and forecasts it is what `current_categories` says now: of each series the
+    newest counts, and what was too old then is too old now.
+    """
+    measured = (pl.col("horizon") == 0) & (pl.col("hour") >= now - NEWEST_BEGAN_WITHIN)
+    to_come = (pl.col("horizon") > 0) & (pl.col("hour") > now - HOUR)
+    return categories.filter(measured | to_come)
+
+
 def worst_categories(categories: pl.DataFrame) -> dict[int, dict[str, object]]:
     """The worst category at each horizon, which is the station's.
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aq_resources.documents.forms import Answer, Format, encode
+from aq_serving.published import ReadyBytes
 
 # Readings come once an hour; a minute spares the warehouse most of a crowd's requests.
 MAX_AGE_SECONDS = 60
@@ -22,18 +23,21 @@ MAX_AGE_SECONDS = 60
 _LONGEST_HEADER = 4000
 
 
-def respond(request: Request, answer: Answer, form: Format) -> Response:
+def respond(
+    request: Request, answer: Answer, form: Format, ready: ReadyBytes | None = None
+) -> Response:
     """The answer as a response; without a body where the client has the same one already.
 
     Args:
         request: For `If-None-Match`.
         answer: What is answered.
         form: In which form.
+        ready: Its bytes, where they are published.
 
     Returns:
         The response, with all that caches need.
     """
-    body = encode(answer, form)
+    body = encode(answer, form) if ready is None else ready.data
     # Weak: compressed by the server or not, it is the same to whoever reads it.
     tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {
@@ -48,6 +52,11 @@ def respond(request: Request, answer: Answer, form: Format) -> Response:
         headers["Attribution"] = attributions
     if _has_it(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if ready is not None and ready.packed is not None:
+        headers["Vary"] = "Accept, Accept-Encoding"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            body = ready.packed
     return Response(body, headers=headers, media_type=form.media_type)
 
 

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aq_resources.documents.forms import Format
 from aq_resources.services import Services
 from aq_serving.context import Context
+from aq_serving.front import Front
 from aq_serving.problems import ProblemDetails, ProblemError, problem_response
 from aq_serving.reader import Reader
 from aq_serving.resource import PROBLEMS
@@ -36,6 +37,7 @@ from aq_serving.routers import (
     gaps,
     hourly_readings,
     latest,
+    published,
     scores,
     stations,
 )
@@ -75,13 +77,15 @@ _LOG = logging.getLogger("aq.serving")
 def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     """The application over the stores of `services`; nothing is opened before it is asked."""
     reader = Reader(services, settings.connections, settings.time_limit_seconds)
-    context = Context(reader, Directory(reader), services.now)
+    front = Front(services, settings)
+    context = Context(reader, Directory(reader), services.now, front.publication)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         # The first to ask need not wait for the connections.
         threading.Thread(target=_warm_up, args=[context], daemon=True).start()
-        yield
+        async with front.running() as state:
+            yield state
         reader.close()
         services.close()
 
@@ -94,6 +98,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     )
     for module in _RESOURCES:
         app.include_router(module.router(context), prefix=f"/{VERSION}")
+    app.include_router(published.router(services), prefix=f"/{VERSION}")
     app.include_router(about.router(), prefix=f"/{VERSION}")
     app.include_router(sensorthings.router(context))
     _add_health(app, context)
@@ -112,6 +117,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
             expose_headers=["ETag", "Link", "Attribution", "Retry-After"],
         )
     app.add_middleware(HeadAsGet)
+    front.install(app)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     return app
 
@@ -150,9 +156,9 @@ def _add_health(app: FastAPI, context: Context) -> None:
 
     @app.get("/readyz", tags=["health"], responses={503: {"description": PROBLEMS[503]}})
     def readyz() -> dict[str, str]:
-        """Whether the warehouse can be read."""
+        """Whether the warehouse can be read, and how recent the publication is."""
         context.reader.query("SELECT count(*) FROM air_quality.stations")
-        return {"status": "ready"}
+        return {"status": "ready", **context.publication.state.told()}
 
 
 def _add_errors(app: FastAPI) -> None:

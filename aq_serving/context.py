@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from aq_serving.published import Published, PublishedNow
 from aq_serving.reader import Reader
-from aq_serving.stations import Directory
+from aq_serving.stations import Directory, PublishedDirectory
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,31 @@ class Context:
         reader: The only way to the stores.
         directory: The stations.
         now: The clock, UTC: it says what `latest` and `category` are of.
+        publication: What is published, if anything is.
     """
 
     reader: Reader
     directory: Directory
     now: Callable[[], datetime]
+    publication: PublishedNow
+
+    @property
+    def present(self) -> Present:
+        """What answers of now are made of: the publication, or the tables while there is none."""
+        published = self.publication.published
+        if published is None:
+            return Present(self.directory, None)
+        return Present(PublishedDirectory(published.stations), published)
+
+
+@dataclass(frozen=True)
+class Present:
+    """What answers of now are made of.
+
+    Attributes:
+        directory: The stations.
+        published: The publication; None while there is none.
+    """
+
+    directory: Directory
+    published: Published | None

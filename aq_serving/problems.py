@@ -74,6 +74,21 @@ def not_found(detail: str, parameter: str | None = None) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, detail, parameter)
 
 
+def unauthorized(detail: str) -> ProblemError:
+    """A request without the key that it needs."""
+    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def too_many(seconds: int) -> ProblemError:
+    """A request beyond the limit of who sent it."""
+    return ProblemError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        f"Too many requests. Ask again in {seconds} s, and less often; /v1/latest has everything "
+        "newest in one call.",
+        headers={"Retry-After": str(seconds)},
+    )
+
+
 def unavailable(detail: str) -> ProblemError:
     """A request that may succeed later."""
     return ProblemError(

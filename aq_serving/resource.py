@@ -17,7 +17,7 @@ from aq_resources.documents.forms import Answer, Format
 from aq_science.tables.core import Table
 from aq_serving import cursors
 from aq_serving.answers import respond
-from aq_serving.context import Context
+from aq_serving.context import Context, Present
 from aq_serving.formats import choose
 from aq_serving.problems import MEDIA_TYPE
 from aq_serving.queries import Page, address_of_next, scope
@@ -27,8 +27,10 @@ Endpoint = Callable[..., Response]
 
 PROBLEMS = {
     400: "A parameter is wrong; the answer says which and what to write.",
+    401: "The key is not known, or one is needed and missing.",
     404: "There is no such station or resource.",
     406: "The resource has no such form.",
+    429: "Too many requests; `Retry-After` says when to ask again.",
     503: "It cannot be read just now, or took too long.",
 }
 
@@ -87,13 +89,30 @@ def answer_in_form(
     Raises:
         ProblemError: There is no such form, or no answer.
     """
-    form = choose(
+    form = form_of(request, wanted, forms)
+    return respond(request, make(), form)
+
+
+def form_of(request: Request, wanted: str | None, forms: Collection[Format]) -> Format:
+    """The form that the request wants.
+
+    Args:
+        request: For the extension and `Accept`.
+        wanted: Its parameter `format`.
+        forms: Those that there are.
+
+    Returns:
+        One of them.
+
+    Raises:
+        ProblemError: There is no such form.
+    """
+    return choose(
         None if wanted is None else Format(wanted),
         request.path_params.get("extension"),
         request.headers.get("accept", ""),
         forms,
     )
-    return respond(request, make(), form)
 
 
 def key_of(
@@ -120,7 +139,7 @@ def key_of(
 
 def page_of(
     request: Request,
-    context: Context,
+    context: Context | Present,
     table: Table,
     rows: pl.DataFrame,
     order: tuple[str, ...],

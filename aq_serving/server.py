@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import uvicorn
 
+from aq_serving.front import RATES_FILE
+from aq_serving.limits import SharedRates
+from aq_serving.protocol import ServingProtocol
 from aq_serving.settings import ApiSettings
 
-# Connections of a process, beyond which it answers 503 at once.
-MOST_CONNECTIONS = 1000
 # A worker that is still importing does not answer its parent either.
 WORKER_START_SECONDS = 60
+# Files beside the connections.
+_OTHER_FILES = 256
+_LOG = logging.getLogger("aq.serving")
 
 
 def serve_api(
@@ -26,13 +38,44 @@ def serve_api(
         port: Port; that of the settings without.
         workers: Processes; as many as the settings say without.
     """
-    uvicorn.run(
-        "aq_serving.app:from_environment",
-        factory=True,
-        host=settings.host if host is None else host,
-        port=settings.port if port is None else port,
-        workers=settings.workers if workers is None else workers,
-        limit_concurrency=MOST_CONNECTIONS,
-        server_header=False,
-        timeout_worker_healthcheck=WORKER_START_SECONDS,
-    )
+    _allow_files(settings.most_connections + _OTHER_FILES)
+    with _shared_rates():
+        uvicorn.run(
+            "aq_serving.app:from_environment",
+            factory=True,
+            host=settings.host if host is None else host,
+            port=settings.port if port is None else port,
+            workers=settings.workers if workers is None else workers,
+            http=ServingProtocol,
+            # A line a request would cost more than the answer; a proxy keeps such a log.
+            access_log=False,
+            server_header=False,
+            timeout_worker_healthcheck=WORKER_START_SECONDS,
+        )
+
+
+def _allow_files(wanted: int) -> None:
+    """Let a process have so many connections, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _LOG.warning(
+            "The system allows %s open files, fewer than AQ_API_MOST_CONNECTIONS needs: raise the "
+            "limit (ulimit -n), or lower the setting.",
+            hard,
+        )
+
+
+@contextmanager
+def _shared_rates() -> Iterator[None]:
+    """A file in which all workers count, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="aq-api-") as folder:
+        path = Path(folder) / "rates"
+        SharedRates.create(path)
+        os.environ[RATES_FILE] = str(path)
+        try:
+            yield
+        finally:
+            del os.environ[RATES_FILE]

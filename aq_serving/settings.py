@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -24,6 +25,15 @@ class ApiSettings(EnvironmentSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins of pages that may read it, with commas between; `*` for any"
     )
+    key_file: Path | None = Field(
+        None, description="File of the keys' hashes, which `aq keys` writes"
+    )
+    key_required: bool = Field(default=False, description="Whether a request needs a key")
+    key_rate: float = Field(0.0, ge=0, description="Requests a second of a key; 0 for any number")
+    address_rate: float = Field(
+        0.0, ge=0, description="Requests a second of an address without a key; 0 for any number"
+    )
+    most_connections: int = Field(2000, ge=1, description="Connections at once, by process")
     connections: int = Field(4, ge=1, le=64, description="Reads at once, by process")
     time_limit_seconds: float = Field(10.0, gt=0, description="Longest time of one read")
 

@@ -83,6 +83,18 @@ class Directory:
         return credits_of(rows, self.stations)
 
 
+class PublishedDirectory(Directory):
+    """The stations of a publication."""
+
+    def __init__(self, stations: pl.DataFrame) -> None:
+        self._published = stations
+
+    @property
+    def stations(self) -> pl.DataFrame:
+        """`STATIONS`, by network and id."""
+        return self._published
+
+
 def of_networks(stations: pl.DataFrame, networks: Collection[str]) -> pl.DataFrame:
     """The stations of some networks; of all without a name."""
     return stations.filter(pl.col("network").is_in(list(networks))) if networks else stations

@@ -16,11 +16,12 @@ from aq_science.current_air import (
     HOURS_FOR_NOWCAST,
     LATEST_FORECASTS_WITHIN,
     current_categories,
+    still_current,
     worst_categories,
 )
 from aq_science.tables.current_categories import CURRENT_CATEGORIES
 from aq_science.windows import Window
-from aq_serving.context import Context
+from aq_serving.context import Context, Present
 from aq_serving.problems import bad_request, not_found
 from aq_serving.queries import Around, Form, Network, Parameters, StationId
 from aq_serving.recent import recent_forecasts, recent_hours
@@ -79,18 +80,17 @@ def router(context: Context) -> APIRouter:
 
 
 def _current(context: Context, asked: CategoryQuery) -> Answer:
-    stations = _candidates(context, asked)
-    now = context.now()
-    parts = [CURRENT_CATEGORIES.schema.to_frame().cast(plain_schema(CURRENT_CATEGORIES))]
-    for (network,), group in stations.group_by("network", maintain_order=True):
-        ids = group["station_id"].to_list()
-        window = Window(now - HOURS_FOR_NOWCAST, now)
-        readings = recent_hours(context.reader, [str(network)], window, ids)
-        forecasts = recent_forecasts(
-            context.reader, [str(network)], now - LATEST_FORECASTS_WITHIN, ids
+    present = context.present
+    stations = _candidates(present, asked)
+    if present.published is None:
+        rows = _of_tables(context, stations)
+    else:
+        rows = still_current(
+            present.published.category.filter(
+                pl.col("station_id").is_in(stations["station_id"].to_list())
+            ).join(stations, on=["network", "station_id"], how="semi", maintain_order="left"),
+            context.now(),
         )
-        parts.append(current_categories(readings, forecasts, now).cast(parts[0].schema))
-    rows = pl.concat(parts)
     with_rows = stations.join(rows, on=["network", "station_id"], how="semi", maintain_order="left")
     if with_rows.is_empty():
         raise not_found(
@@ -105,10 +105,24 @@ def _current(context: Context, asked: CategoryQuery) -> Answer:
         for horizon, worst in worst_categories(of_it).items()
     ]
     more = {"station": station.model_dump(), "overall": [one.model_dump() for one in overall]}
-    return Answer(CURRENT_CATEGORIES, of_it, context.directory.credits(of_it), more=more)
+    return Answer(CURRENT_CATEGORIES, of_it, present.directory.credits(of_it), more=more)
 
 
-def _candidates(context: Context, asked: CategoryQuery) -> pl.DataFrame:
+def _of_tables(context: Context, stations: pl.DataFrame) -> pl.DataFrame:
+    now = context.now()
+    parts = [CURRENT_CATEGORIES.schema.to_frame().cast(plain_schema(CURRENT_CATEGORIES))]
+    for (network,), group in stations.group_by("network", maintain_order=True):
+        ids = group["station_id"].to_list()
+        window = Window(now - HOURS_FOR_NOWCAST, now)
+        readings = recent_hours(context.reader, [str(network)], window, ids)
+        forecasts = recent_forecasts(
+            context.reader, [str(network)], now - LATEST_FORECASTS_WITHIN, ids
+        )
+        parts.append(current_categories(readings, forecasts, now).cast(parts[0].schema))
+    return pl.concat(parts)
+
+
+def _candidates(present: Present, asked: CategoryQuery) -> pl.DataFrame:
     """The station that is named, or those around the point, the nearest first.
 
     Raises:
@@ -119,16 +133,16 @@ def _candidates(context: Context, asked: CategoryQuery) -> pl.DataFrame:
     if (point is None) == (asked.station_id is None):
         raise bad_request("Give either station_id, or latitude and longitude of a point.")
     if asked.station_id is not None:
-        found = context.directory.networks_with(networks, [asked.station_id])
+        found = present.directory.networks_with(networks, [asked.station_id])
         if len(found) > 1:
             raise bad_request(
                 f"Several networks have this station: {', '.join(found)}. Add network.", "network"
             )
-        of_network = of_networks(context.directory.stations, found)
+        of_network = of_networks(present.directory.stations, found)
         return of_network.filter(pl.col("station_id") == asked.station_id).with_columns(
             pl.lit(None, pl.Float64).alias(DISTANCE.name)
         )
-    around = of_networks(context.directory.stations, networks)
+    around = of_networks(present.directory.stations, networks)
     near = within_distance(around, point or (0.0, 0.0), asked.within_km)
     if near.is_empty():
         raise not_found(

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from aq_resources.documents.columns import plain_schema
 from aq_resources.documents.forms import SPATIAL
 from aq_science.tables.stations import STATIONS
-from aq_serving.context import Context
+from aq_serving.context import Context, Present
 from aq_serving.cursors import after
 from aq_serving.parsing import parse_box
 from aq_serving.queries import Around, MeasuredSelection, Page, SpatialForm
@@ -56,21 +56,23 @@ def router(context: Context) -> APIRouter:
         order = (*([DISTANCE.name] if by_distance else []), *STATIONS.key)
         key = key_of(request, asked, STATIONS_WITH_DISTANCE, order)
 
+        present = context.present
+
         def rows() -> pl.DataFrame:
-            chosen = choose_stations(context, asked)
+            chosen = choose_stations(present, asked)
             return chosen if key is None else chosen.filter(after(order, key))
 
         return answer_in_form(
             request,
             asked.format,
             SPATIAL,
-            lambda: page_of(request, context, STATIONS_WITH_DISTANCE, rows(), order, asked.limit),
+            lambda: page_of(request, present, STATIONS_WITH_DISTANCE, rows(), order, asked.limit),
         )
 
     return found
 
 
-def choose_stations(context: Context, asked: StationFilter) -> pl.DataFrame:
+def choose_stations(context: Context | Present, asked: StationFilter) -> pl.DataFrame:
     """`STATIONS_WITH_DISTANCE` rows that are asked for, in order.
 
     Raises:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
+import dagster as dg
 import httpx
 import polars as pl
 import pytest
@@ -169,3 +170,12 @@ def ask(application: FastAPI) -> Ask:
 def day(number: int) -> date:
     """A day of March 2024."""
     return date(2024, 3, number)
+
+
+def publish(services: Services, network: str) -> None:
+    """What follows a forecast of the network."""
+    from aq_platform.definitions import build_defs
+
+    job = build_defs(services).resolve_job_def(f"{network}_publish")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert job.execute_in_process(instance=instance).success

@@ -289,7 +289,7 @@ class TestAnswers:
 
     def test_health(self, ask: Ask) -> None:
         assert ask("/healthz").json() == {"status": "ok"}
-        assert ask("/readyz").json() == {"status": "ready"}
+        assert ask("/readyz").json() == {"status": "ready", "publication": "none"}
         assert ask("/healthz", "HEAD").status_code == 200
 
 

@@ -1,0 +1,100 @@
+"""What stands before the application in each process: limits, hot answers, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from aq_resources.services import Services
+from aq_serving.hot import HotAnswers
+from aq_serving.keys import ApiKeys
+from aq_serving.limits import Limits, SharedRates
+from aq_serving.protocol import Connections
+from aq_serving.published import LOOK_EVERY_SECONDS, PublishedNow
+from aq_serving.settings import ApiSettings
+
+# By this a process is told where all of a server's processes count.
+RATES_FILE = "_AQ_API_RATES"
+KEY_FILE = "api_keys"
+
+
+class Front:
+    """Made once a process."""
+
+    def __init__(self, services: Services, settings: ApiSettings) -> None:
+        """Reads nothing.
+
+        Args:
+            services: Object store, clock and `AQ_HOME`.
+            settings: Limits.
+        """
+        self._settings = settings
+        self.publication = PublishedNow(lambda: services.object_store, services.now)
+        self.keys = ApiKeys(key_file(services, settings))
+        self.connections = Connections(settings.most_connections)
+        self._state: dict[str, object] = {"connections": self.connections}
+        self._end = threading.Event()
+
+    def install(self, app: FastAPI) -> None:
+        """Put limits and hot answers before the application."""
+        # The last to be added is the first to be asked.
+        app.add_middleware(self._hot)
+        app.add_middleware(self._limits)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[dict[str, object]]:
+        """Follow the publication and the keys, and look after connections, until the block ends.
+
+        Yields:
+            What the protocol needs, by name.
+        """
+        # What is published is there before the first to ask.
+        await asyncio.to_thread(self._look)
+        threading.Thread(target=self._watch, daemon=True).start()
+        sweep = asyncio.create_task(self.connections.sweep())
+        try:
+            yield self._state
+        finally:
+            self._end.set()
+            sweep.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweep
+
+    def _look(self) -> None:
+        self.keys.look()
+        self.publication.look()
+
+    def _watch(self) -> None:
+        while not self._end.wait(LOOK_EVERY_SECONDS):
+            self._look()
+
+    def _hot(self, app: ASGIApp) -> HotAnswers:
+        made = HotAnswers(app, self.publication, self.keys)
+        self._state["hot"] = made
+        return made
+
+    def _limits(self, app: ASGIApp) -> Limits:
+        shared = os.environ.get(RATES_FILE)
+        settings = self._settings
+        made = Limits(
+            app,
+            self.keys,
+            SharedRates(Path(shared) if shared else None),
+            key_required=settings.key_required,
+            key_rate=settings.key_rate,
+            address_rate=settings.address_rate,
+        )
+        self._state["limits"] = made
+        return made
+
+
+def key_file(services: Services, settings: ApiSettings) -> Path:
+    """Where the keys' hashes are."""
+    return settings.key_file or services.settings.home / KEY_FILE
