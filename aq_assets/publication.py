@@ -1,6 +1,6 @@
 """What is published: compact files on the object store that any static server can hand out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -66,25 +66,8 @@ def build_publication(config: NetworkConfig, *, on_s3: bool = False) -> dg.Asset
             "that names those that belong together."
         ),
     )
-    def publication(
-        context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
-    ) -> dg.MaterializeResult[None]:
-        publisher = Publisher(services.object_store, config.name)
-        stations = services.warehouse.rows(config.name, STATIONS).cast(plain_schema(STATIONS))
-        now = services.now()
-        frames = {"stations": stations.sort(STATIONS.key)}
-        frames |= _of_now(services, config.name, stations, now)
-        files = _publish_now(publisher, frames)
-        months, averages = _publish_months(services, publisher, config.name, stations)
-        newest = frames["latest"]
-        manifest = Manifest(
-            newest_hour=_newest(newest, "hour"),
-            newest_issue=_newest(newest, "issued_for"),
-            files={**files, **averages},
-            months=months,
-        )
-        context.log.info("%s files written", publisher.written)
-        return _result(publisher, manifest, stations=stations.height, months=len(months))
+    def publication(services: dg.ResourceParam[Services]) -> dg.MaterializeResult[None]:
+        return publish_network(services, config.name)
 
     return publication
 
@@ -104,18 +87,53 @@ def build_union_publication(networks: list[str], *, on_s3: bool = False) -> dg.A
     def publication(
         context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
     ) -> dg.MaterializeResult[None]:
-        publisher = Publisher(services.object_store)
-        while True:
-            manifests = _manifests(services, networks)
-            whole, frames = _over_all(context, services, manifests)
-            manifest = merged(whole, _publish_now(publisher, frames))
-            result = _result(publisher, manifest, networks=len(whole))
-            # Runs of several networks do this at once. Whoever is the last to write has looked
-            # after that, and so has seen what all others published before they wrote.
-            if _manifests(services, networks) == manifests:
-                return result
+        return publish_union(services, networks, context.log.warning)
 
     return publication
+
+
+def publish_network(services: Services, network: str) -> dg.MaterializeResult[None]:
+    """Publish what there is of a network now."""
+    publisher = Publisher(services.object_store, network)
+    stations = services.warehouse.rows(network, STATIONS).cast(plain_schema(STATIONS))
+    now = services.now()
+    frames = {"stations": stations.sort(STATIONS.key)}
+    frames |= _of_now(services, network, stations, now)
+    files = _publish_now(publisher, frames)
+    months, averages = _publish_months(services, publisher, network, stations)
+    newest = frames["latest"]
+    manifest = Manifest(
+        newest_hour=_newest(newest, "hour"),
+        newest_issue=_newest(newest, "issued_for"),
+        files={**files, **averages},
+        months=months,
+    )
+    return _result(publisher, manifest, stations=stations.height, months=len(months))
+
+
+def publish_union(
+    services: Services, networks: list[str], warn: Callable[..., None]
+) -> dg.MaterializeResult[None]:
+    """Publish what the networks have published, as one.
+
+    Args:
+        services: The object store.
+        networks: Their names.
+        warn: Gets the reason where a network is left out, as a logger does.
+
+    Returns:
+        What the UI shows.
+    """
+    publisher = Publisher(services.object_store)
+    while True:
+        manifests = _manifests(services, networks)
+        whole, frames = _over_all(services, manifests, warn)
+        manifest = merged(whole, _publish_now(publisher, frames))
+        result = _result(publisher, manifest, networks=len(whole))
+        # Runs of several networks do this at once. Whoever is the last to write has looked
+        # after that, and so has seen what all others published before they wrote.
+        if _manifests(services, networks) == manifests:
+            return result
 
 
 def _described(prefix: str, group: str, *, on_s3: bool) -> dict[str, Any]:
@@ -206,7 +224,7 @@ def _manifests(services: Services, networks: list[str]) -> dict[str, Manifest]:
 
 
 def _over_all(
-    context: dg.AssetExecutionContext, services: Services, manifests: dict[str, Manifest]
+    services: Services, manifests: dict[str, Manifest], warn: Callable[..., None]
 ) -> tuple[dict[str, Manifest], dict[str, pl.DataFrame]]:
     """The present of all networks as each has published it, without those that are damaged."""
     whole: dict[str, Manifest] = {}
@@ -220,7 +238,7 @@ def _over_all(
                 for name in NOW
             }
         except (PermanentFailure, KeyError, pl.exceptions.PolarsError) as failure:
-            context.log.warning("%s is left out: %s", network, failure)
+            warn("%s is left out: %s", network, failure)
             continue
         whole[network] = manifest
         for name, rows in found.items():

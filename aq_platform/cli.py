@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aq_platform.arguments import Moment
     from aq_platform.query import Tables
     from aq_sandbox.server import SandboxConfig
+    from aq_serving.keys import KeyFile
 
 app = typer.Typer(
     name="aq",
@@ -112,8 +113,12 @@ def up(
     read_only_port: Annotated[
         int | None, typer.Option(help="Port of a second UI in which nothing can be changed")
     ] = None,
+    api_port: Annotated[
+        int | None, typer.Option(help="Port of the API; AQ_API_PORT without")
+    ] = None,
+    api: Annotated[bool, typer.Option(help="Serve the API too")] = True,
 ) -> None:
-    """Start the Dagster UI and daemon; Ctrl-C stops both."""
+    """Start the Dagster UI, the daemon and the API; Ctrl-C stops all."""
     from aq_sandbox.server import SandboxConfig, running_sandbox
 
     with readable_errors():
@@ -122,19 +127,27 @@ def up(
 
             with running_sandbox(SandboxConfig(stations=SANDBOX_STATIONS)) as server:
                 use_sandbox(server.environment)
-                code = _serve(host, port, read_only_port)
+                code = _serve(host, port, read_only_port, api_port, api=api)
         else:
-            code = _serve(host, port, read_only_port)
+            code = _serve(host, port, read_only_port, api_port, api=api)
     raise typer.Exit(code)
 
 
-def _serve(host: str, port: int, read_only_port: int | None) -> int:
+def _serve(
+    host: str, port: int, read_only_port: int | None, api_port: int | None, *, api: bool
+) -> int:
     from aq_platform.sandbox_guard import guarded_services
-    from aq_platform.up import serve_platform
+    from aq_platform.up import Ports, serve_platform
+    from aq_serving.settings import ApiSettings
+
+    if not api:
+        api_port = None
+    elif api_port is None:
+        api_port = ApiSettings().port
 
     services = guarded_services()
     report_invalid(services)
-    return serve_platform(services, host, port, out, read_only_port)
+    return serve_platform(services, host, Ports(port, read_only_port, api_port), out)
 
 
 @app.command()
@@ -423,10 +436,14 @@ def serve(
     """Serve stations, readings, averages and forecasts over HTTP, read-only; Ctrl-C stops it."""
     with readable_errors():
         from aq_resources.services import Services
+        from aq_serving.older_warehouse import bring_up_to_date
         from aq_serving.server import serve_api
         from aq_serving.settings import ApiSettings
 
-        report_invalid(Services.from_environment())
+        services = Services.from_environment()
+        report_invalid(services)
+        bring_up_to_date(services, lambda line: err.print(line, markup=False, soft_wrap=True))
+        services.close()
         serve_api(ApiSettings(), host, port, workers)
 
 
@@ -447,6 +464,39 @@ def ingest(
         from aq_serving.ingest.settings import IngestSettings
 
         serve_ingest(IngestSettings(), host, port, workers)
+
+
+keys = typer.Typer(no_args_is_help=True, help="Keys of the API: made, listed and taken back.")
+app.add_typer(keys, name="keys")
+
+
+@keys.command("add")
+def add_key(name: Annotated[str, typer.Argument(help="Whose key it is")]) -> None:
+    """Make a key and print it, once: its hash alone is kept. Servers know it within a second."""
+    with readable_errors():
+        out.print(_key_file().add(name), highlight=False, markup=False, soft_wrap=True)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Print the names of the keys."""
+    with readable_errors():
+        _print_lines(sorted(_key_file().read().values()))
+
+
+@keys.command("remove")
+def remove_key(name: Annotated[str, typer.Argument(help="Whose key it is")]) -> None:
+    """Take a key back."""
+    with readable_errors():
+        _key_file().remove(name)
+
+
+def _key_file() -> KeyFile:
+    from aq_resources.settings import Settings
+    from aq_serving.keys import KeyFile
+    from aq_serving.settings import ApiSettings
+
+    return KeyFile(ApiSettings().keys_in(Settings().home))
 
 
 def _print_lines(lines: Iterable[str]) -> None:

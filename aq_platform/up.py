@@ -1,4 +1,4 @@
-"""The Dagster UI, daemon and code server as children of one command."""
+"""The Dagster UI, daemon, code server and the API as children of one command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -37,23 +38,42 @@ _CODE_SERVER = "code server"
 _IMPORTS = {
     "dagster": ["dagster._cli"],
     "dagster._daemon": ["dagster._daemon.cli"],
+    "aq_serving.server": ["aq_serving.app"],
     "aq_platform.webserver": ["dagster_webserver.cli", "dagster_webserver.app"],
 }
 
 Children = dict[str, subprocess.Popen[bytes]]
 
 
-def serve_platform(
-    services: Services, host: str, port: int, console: Console, read_only_port: int | None = None
-) -> int:
+@dataclass(frozen=True)
+class Ports:
+    """Where the servers listen.
+
+    Attributes:
+        ui: The UI.
+        read_only: A second UI in which nothing can be changed; None for no such UI.
+        api: The API; None for none.
+    """
+
+    ui: int
+    read_only: int | None = None
+    api: int | None = None
+
+    @property
+    def by_option(self) -> dict[str, int]:
+        """Those that there are, by the option that changes them."""
+        asked = {"--port": self.ui, "--read-only-port": self.read_only, "--api-port": self.api}
+        return {option: port for option, port in asked.items() if port is not None}
+
+
+def serve_platform(services: Services, host: str, ports: Ports, console: Console) -> int:
     """Run the servers until one ends or a signal comes.
 
     Args:
         services: Settings and networks.
-        host: Address that the UI listens on.
-        port: Its port.
+        host: Address that they listen on.
+        ports: Their ports.
         console: Where the addresses are printed.
-        read_only_port: Port of a second UI in which nothing can be changed; None for no such UI.
 
     Returns:
         The exit code: 0 after a signal, 1 where a server ended by itself.
@@ -61,18 +81,17 @@ def serve_platform(
     Raises:
         SettingsError: another `aq up` runs on this home, a port is taken, or both are the same.
     """
-    with only_one(services.settings.home, f"http://{host}:{port}"):
-        return _serve_alone(services, host, port, console, read_only_port)
+    with only_one(services.settings.home, f"http://{host}:{ports.ui}"):
+        return _serve_alone(services, host, ports, console)
 
 
-def _serve_alone(
-    services: Services, host: str, port: int, console: Console, read_only_port: int | None
-) -> int:
-    _refuse_taken_port(host, port, "--port")
-    if read_only_port == port:
-        raise SettingsError("--read-only-port must differ from --port: they are two servers.")
-    if read_only_port is not None:
-        _refuse_taken_port(host, read_only_port, "--read-only-port")
+def _serve_alone(services: Services, host: str, ports: Ports, console: Console) -> int:
+    taken: dict[int, str] = {}
+    for option, port in ports.by_option.items():
+        if port in taken:
+            raise SettingsError(f"{option} must differ from {taken[port]}: they are two servers.")
+        taken[port] = option
+        _refuse_taken_port(host, port, option)
     home = prepare_home(services.settings)
     stop = threading.Event()
     # Sockets allow short paths only, which AQ_HOME need not be.
@@ -81,14 +100,16 @@ def _serve_alone(
         # Dagster's databases cannot be made twice at once, and the code server opens them too.
         records, code = child.Gate(), child.Gate()
         try:
-            url = f"http://{host}:{port}"
+            url = f"http://{host}:{ports.ui}"
             console.print(f"Starting the Dagster UI at {url} …")
-            if read_only_port is not None:
-                console.print(f"For looking only: http://{host}:{read_only_port}")
+            if ports.read_only is not None:
+                console.print(f"For looking only: http://{host}:{ports.read_only}")
+            if ports.api is not None:
+                console.print(f"The API: http://{host}:{ports.api}/docs")
             if IngestSettings().up:
                 env = _environment(services, home, url)
                 children["ingest"] = child.start(["aq_serving.ingest"], env)
-            for name, command in _commands(Path(folder), host, port, read_only_port).items():
+            for name, command in _commands(Path(folder), host, ports).items():
                 children[name] = child.start(
                     [*command, "--log-level", "warning"],
                     _environment(services, home, url),
@@ -132,9 +153,7 @@ def _refuse_taken_port(host: str, port: int, option: str) -> None:
             ) from error
 
 
-def _commands(
-    folder: Path, host: str, port: int, read_only_port: int | None
-) -> dict[str, list[str]]:
+def _commands(folder: Path, host: str, ports: Ports) -> dict[str, list[str]]:
     """One code server for all: each would otherwise start, and restart, one of its own."""
     address = str(folder / _SOCKET)
     workspace = folder / "workspace.yaml"
@@ -145,10 +164,12 @@ def _commands(
     commands = {
         _CODE_SERVER: ["dagster", *code, "--use-python-environment-entry-point"],
         "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
-        "webserver": [*webserver, str(port)],
+        "webserver": [*webserver, str(ports.ui)],
     }
-    if read_only_port is not None:
-        commands["read-only webserver"] = [*webserver, str(read_only_port), "--read-only"]
+    if ports.read_only is not None:
+        commands["read-only webserver"] = [*webserver, str(ports.read_only), "--read-only"]
+    if ports.api is not None:
+        commands["API"] = ["aq_serving.server", "--host", host, "--port", str(ports.api)]
     return commands
 
 

@@ -22,7 +22,6 @@ from aq_serving.settings import ApiSettings
 
 # By this a process is told where all of a server's processes count.
 RATES_FILE = "_AQ_API_RATES"
-KEY_FILE = "api_keys"
 
 
 class Front:
@@ -37,7 +36,7 @@ class Front:
         """
         self._settings = settings
         self.publication = PublishedNow(lambda: services.object_store, services.now)
-        self.keys = ApiKeys(key_file(services, settings))
+        self.keys = ApiKeys(settings.keys_in(services.settings.home))
         self.connections = Connections(settings.most_connections)
         self._state: dict[str, object] = {"connections": self.connections}
         self._end = threading.Event()
@@ -93,8 +92,3 @@ class Front:
         )
         self._state["limits"] = made
         return made
-
-
-def key_file(services: Services, settings: ApiSettings) -> Path:
-    """Where the keys' hashes are."""
-    return settings.key_file or services.settings.home / KEY_FILE

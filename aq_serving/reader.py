@@ -34,6 +34,10 @@ MEMORY_LIMIT = "1GB"
 _Connection = duckdb.DuckDBPyConnection
 
 _LOG = logging.getLogger("aq.serving")
+_OLDER = (
+    "The warehouse is of an earlier version than this server. Whoever runs it has to run "
+    "`aq prepare`, or to start the server again where it may write."
+)
 _UNREADABLE = "The data cannot be read just now. Try again later; the server's log has the reason."
 
 
@@ -73,6 +77,9 @@ class Reader:
                 )
             except duckdb.InterruptException:
                 raise self.too_long() from None
+            except duckdb.BinderException as error:
+                _LOG.error("The warehouse lacks what this version reads: %s", error)
+                raise unavailable(_OLDER) from error
             except duckdb.Error as error:
                 # What a statement gets wrong says nothing of the connection.
                 if not isinstance(error, duckdb.ProgrammingError):

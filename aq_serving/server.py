@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import resource
@@ -29,6 +30,7 @@ def serve_api(
     host: str | None = None,
     port: int | None = None,
     workers: int | None = None,
+    log_level: str = "info",
 ) -> None:
     """Serve until a signal comes. Each worker makes an application of its own.
 
@@ -37,6 +39,7 @@ def serve_api(
         host: Address to listen on; that of the settings without.
         port: Port; that of the settings without.
         workers: Processes; as many as the settings say without.
+        log_level: Of what uvicorn says itself.
     """
     _allow_files(settings.most_connections + _OTHER_FILES)
     with _shared_rates():
@@ -47,6 +50,7 @@ def serve_api(
             port=settings.port if port is None else port,
             workers=settings.workers if workers is None else workers,
             http=ServingProtocol,
+            log_level=log_level,
             # A line a request would cost more than the answer; a proxy keeps such a log.
             access_log=False,
             server_header=False,
@@ -79,3 +83,17 @@ def _shared_rates() -> Iterator[None]:
             yield
         finally:
             del os.environ[RATES_FILE]
+
+
+def main() -> None:
+    """What `aq up` starts: the API at an address."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--log-level", required=True)
+    asked = parser.parse_args()
+    serve_api(ApiSettings(), asked.host, asked.port, log_level=asked.log_level)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,10 @@ class ApiSettings(EnvironmentSettings):
     connections: int = Field(4, ge=1, le=64, description="Reads at once, by process")
     time_limit_seconds: float = Field(10.0, gt=0, description="Longest time of one read")
 
+    def keys_in(self, home: Path) -> Path:
+        """Where the keys' hashes are; `home` is `AQ_HOME`."""
+        return self.key_file or home / "api_keys"
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:

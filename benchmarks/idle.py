@@ -42,7 +42,9 @@ def main() -> None:
             stdout=subprocess.DEVNULL,
         )
         up = subprocess.Popen(
-            [aq(), "up", "--port", free_port()], env=environment, stdout=subprocess.DEVNULL
+            [aq(), "up", "--port", free_port(), "--api-port", free_port()],
+            env=environment,
+            stdout=subprocess.DEVNULL,
         )
         try:
             samples = watch(up)

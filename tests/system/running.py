@@ -38,7 +38,9 @@ class Running:
     def __init__(self, installation: Installation, *arguments: str) -> None:
         paths = (str(STARTUP), str(ROOT), installation.environment.get("PYTHONPATH"))
         warmed = installation.with_settings(PYTHONPATH=os.pathsep.join(filter(None, paths)))
-        self.process = warmed.start("up", *arguments)
+        # Most tests ask the UI alone.
+        api = () if "--api-port" in arguments else ("--no-api",)
+        self.process = warmed.start("up", *arguments, *api)
         self.said: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._readers = [

@@ -47,7 +47,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     )
     ports = free_port(), free_port()
     running = Running(
-        installation, "--sandbox", "--port", str(ports[0]), "--read-only-port", str(ports[1])
+        installation,
+        *("--sandbox", "--port", str(ports[0]), "--read-only-port", str(ports[1])),
+        *("--api-port", str(free_port())),
     )
     try:
         running.wait_for("Ready:")
@@ -58,7 +60,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def test_the_ui_knows_every_asset_group(platform: Platform) -> None:
     nodes = platform.ask("{ assetNodes { groupName assetKey { path } } }")["assetNodes"]
-    assert {node["groupName"] for node in nodes} == {"airqino", "upkeep"}
+    assert {node["groupName"] for node in nodes} == {"air_quality", "airqino", "upkeep"}
     names = {"/".join(node["assetKey"]["path"]) for node in nodes}
     assert names >= {f"airqino/{name}" for name in ("stations", *CHAIN, "forecasts")}
 
@@ -67,6 +69,19 @@ def test_the_ui_itself_is_served(platform: Platform) -> None:
     page = httpx.get(f"http://127.0.0.1:{platform.port}/", timeout=PATIENCE_S, trust_env=False)
     assert page.status_code == 200
     assert "<html" in page.text
+
+
+def test_the_api_is_served_beside_it(platform: Platform) -> None:
+    [line] = [line for line in platform.running.said if line.startswith("The API: ")]
+    url = line.removeprefix("The API: ").strip()
+
+    def described() -> dict[str, object] | None:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{url[:-5]}/v1/openapi.json", trust_env=False, timeout=60).json()
+        return None
+
+    assert url.endswith("/docs")
+    assert "/v1/latest" in wait_until(described)["paths"]
 
 
 def test_a_backfill_and_single_runs_launched_in_the_ui_succeed(platform: Platform) -> None:
@@ -197,7 +212,7 @@ def test_ctrl_c_stops_everything(platform: Platform) -> None:
         pass
 
 
-@pytest.mark.parametrize("option", ["--port", "--read-only-port"])
+@pytest.mark.parametrize("option", ["--port", "--read-only-port", "--api-port"])
 def test_a_port_in_use_ends_the_command(tmp_path: Path, option: str) -> None:
     installation = Installation(tmp_path).with_networks(
         airqino={"start_date": days_ago(12), "stations": STATIONS}

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
-import dagster as dg
 import httpx
 import polars as pl
 import pytest
 from fastapi import FastAPI
 
+from aq_assets.publication import publish_network, publish_union
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles, by_day, file_name
 from aq_science.tables.core import Table
@@ -174,8 +174,5 @@ def day(number: int) -> date:
 
 def publish(services: Services, network: str) -> None:
     """What follows a forecast of the network."""
-    from aq_platform.definitions import build_defs
-
-    job = build_defs(services).resolve_job_def(f"{network}_publish")
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert job.execute_in_process(instance=instance).success
+    publish_network(services, network)
+    publish_union(services, list(services.networks), pytest.fail)

@@ -80,6 +80,16 @@ def own(tmp_path: Path, clock: list[Any]) -> Iterator[Services]:
     services.close()
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """The same, for all tests that leave them as they are."""
+    services = own_services(tmp_path_factory.mktemp("published"), [NOW])
+    publish(services, "airqino")
+    publish(services, "irceline")
+    yield services
+    services.close()
+
+
 def manifest_of(store: ObjectStore) -> Manifest:
     return read_manifest(store.get(manifest_key()), "manifest")
 
@@ -109,8 +119,8 @@ class Served:
 
 
 class TestValues:
-    def test_hot_answers_are_those_of_the_tables_in_every_byte(self, own: Services) -> None:
-        of_tables, hot = Served(own), Served(own)
+    def test_hot_answers_are_those_of_the_tables_in_every_byte(self, kept: Services) -> None:
+        of_tables, hot = Served(kept), Served(kept)
         hot.look()
         assert of_tables.publication.published is None
         for path in HOT:
@@ -121,24 +131,24 @@ class TestValues:
                 assert first.headers.get(name) == again.headers.get(name), path
                 assert again.headers.get(name) == expected.headers.get(name), path
 
-    def test_a_sample_is_the_same_in_api_snapshots_and_warehouse(self, own: Services) -> None:
-        served = Served(own)
+    def test_a_sample_is_the_same_in_api_snapshots_and_warehouse(self, kept: Services) -> None:
+        served = Served(kept)
         served.look()
         latest = served.ask("/v1/latest").json()["data"]
         assert len(latest) >= 3
-        published = rows_of_file(own.object_store, "latest.parquet")
+        published = rows_of_file(kept.object_store, "latest.parquet")
         for row in latest:
             key = {name: row[name] for name in ("network", "station_id", "parameter")}
             [snapshot] = published.filter(**key).to_dicts()
             assert (snapshot["value"], snapshot["unit"]) == (row["value"], row["unit"])
-            [stored] = own.warehouse.read(
+            [stored] = kept.warehouse.read(
                 "SELECT value, unit, hour FROM air_quality.hourly_readings WHERE network = ? AND "
                 "station_id = ? AND parameter = ? AND flag = 'valid' ORDER BY hour DESC LIMIT 1",
                 list(key.values()),
             ).to_dicts()
             assert (stored["value"], stored["unit"]) == (row["value"], row["unit"])
             assert stored["hour"] == snapshot["hour"]
-            predicted = own.warehouse.read(
+            predicted = kept.warehouse.read(
                 "SELECT value FROM air_quality.forecasts WHERE network = ? AND station_id = ? AND "
                 "parameter = ? AND horizon = 1 ORDER BY issued_for DESC LIMIT 1",
                 list(key.values()),
@@ -148,14 +158,14 @@ class TestValues:
         for network in ("airqino", "irceline"):
             averages = served.ask(f"/v1/daily-averages?network={network}&{day}").json()["data"]
             name = f"{network}/daily_averages/2024-03"
-            month = manifest_of(own.object_store).files[f"{name}.json"]
-            assert json.loads(own.object_store.get(f"{ROOT}/{month.key}"))["data"] == averages
-            stored_rows = own.warehouse.rows(network, DAILY_AVERAGES)
-            found = rows_of_file(own.object_store, f"{name}.parquet")
+            month = manifest_of(kept.object_store).files[f"{name}.json"]
+            assert json.loads(kept.object_store.get(f"{ROOT}/{month.key}"))["data"] == averages
+            stored_rows = kept.warehouse.rows(network, DAILY_AVERAGES)
+            found = rows_of_file(kept.object_store, f"{name}.parquet")
             assert found["mean"].to_list() == stored_rows.sort("date")["mean"].to_list()
 
-    def test_every_file_says_units_and_whom_to_credit(self, own: Services) -> None:
-        store = own.object_store
+    def test_every_file_says_units_and_whom_to_credit(self, kept: Services) -> None:
+        store = kept.object_store
         for name, file in manifest_of(store).files.items():
             data = store.get(f"{ROOT}/{file.key}")
             if name.endswith(".parquet"):
@@ -294,8 +304,8 @@ class TestSwitching:
 
 
 class TestHttp:
-    def test_a_known_tag_spares_the_body_and_head_has_none(self, own: Services) -> None:
-        served = Served(own)
+    def test_a_known_tag_spares_the_body_and_head_has_none(self, kept: Services) -> None:
+        served = Served(kept)
         served.look()
         whole = served.ask("/v1/latest")
         for _ in range(2):
@@ -307,8 +317,8 @@ class TestHttp:
             assert head.headers["content-length"] == whole.headers["content-length"]
         assert served.ask("/v1/latest", if_none_match='W/"other"').status_code == 200
 
-    def test_who_takes_gzip_gets_the_same_rows(self, own: Services) -> None:
-        served = Served(own)
+    def test_who_takes_gzip_gets_the_same_rows(self, kept: Services) -> None:
+        served = Served(kept)
         served.look()
         plain = served.ask("/v1/latest", accept_encoding="identity")
         packed = served.ask("/v1/latest", accept_encoding="gzip")
@@ -316,22 +326,22 @@ class TestHttp:
         assert "Accept-Encoding" in plain.headers["vary"]
         assert packed.content == plain.content
 
-    def test_a_refusal_is_not_kept(self, own: Services) -> None:
-        served = Served(own)
+    def test_a_refusal_is_not_kept(self, kept: Services) -> None:
+        served = Served(kept)
         served.look()
         for _ in range(2):
             assert served.ask("/v1/latest?nothing=1").status_code == 400
             assert served.ask("/v1/category?station_id=none").status_code == 404
             assert served.ask("/v1/latest", method="POST").status_code == 405
 
-    def test_published_files_are_handed_out(self, own: Services) -> None:
-        ask = asker(create_app(own, ApiSettings()))
+    def test_published_files_are_handed_out(self, kept: Services) -> None:
+        ask = asker(create_app(kept, ApiSettings()))
         told = ask("/v1/publication")
-        assert told.content == own.object_store.get(manifest_key())
+        assert told.content == kept.object_store.get(manifest_key())
         assert ask("/v1/publication", if_none_match=told.headers["etag"]).status_code == 304
         for file in told.json()["files"].values():
             found = ask(f"/v1/publication/{file['key']}")
-            assert found.content == own.object_store.get(f"{ROOT}/{file['key']}")
+            assert found.content == kept.object_store.get(f"{ROOT}/{file['key']}")
             assert "immutable" in found.headers["cache-control"]
             assert found.headers["content-type"] == file["media_type"]
             if file["gzip"]:
@@ -341,12 +351,12 @@ class TestHttp:
     @pytest.mark.parametrize(
         "key", ["manifest.json", "../airqino/raw_pulls", "airqino/..%2f..%2fup.json", "a" * 300]
     )
-    def test_nothing_else_of_the_store_is(self, own: Services, key: str) -> None:
-        assert asker(create_app(own, ApiSettings()))(f"/v1/publication/{key}").status_code == 404
+    def test_nothing_else_of_the_store_is(self, kept: Services, key: str) -> None:
+        assert asker(create_app(kept, ApiSettings()))(f"/v1/publication/{key}").status_code == 404
 
 
-def test_many_at_once_make_an_answer_once(own: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = Served(own)
+def test_many_at_once_make_an_answer_once(kept: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served(kept)
     served.look()
     made: list[object] = []
     from aq_serving.routers import latest
