@@ -18,7 +18,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 aq \
     && useradd --uid 10001 --gid aq --create-home aq \
-    && install --directory --owner=aq --group=aq /opt/dagster /var/lib/aq
+    && install --directory --owner=aq --group=aq /opt/dagster /var/lib/aq /keys
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
@@ -48,7 +48,7 @@ RUN python -m compileall -q /app \
     && install --owner=aq --group=aq deploy/dagster.yaml /opt/dagster/dagster.yaml
 
 USER 10001:10001
-EXPOSE 3000 4000
+EXPOSE 3000 4000 8700
 # Fits the default command; compose.yaml has one for each of the other services.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/server_info', timeout=8)"]

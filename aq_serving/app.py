@@ -158,7 +158,7 @@ def _add_health(app: FastAPI, context: Context) -> None:
     def readyz() -> dict[str, str]:
         """Whether the warehouse can be read, and how recent the publication is."""
         context.reader.query("SELECT count(*) FROM air_quality.stations")
-        return {"status": "ready", **context.publication.state.told()}
+        return {"status": "ready", **context.publication.state.described()}
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -20,7 +20,7 @@ from aq_serving.protocol import Connections
 from aq_serving.published import LOOK_EVERY_SECONDS, PublishedNow
 from aq_serving.settings import ApiSettings
 
-# By this a process is told where all of a server's processes count.
+# Names the file in which all processes of a server count.
 RATES_FILE = "_AQ_API_RATES"
 
 

@@ -162,8 +162,8 @@ class HotAnswers:
 
     def _remember(self, scope: Scope, kept: Kept, shelf: Shelf) -> None:
         """Let the server give the same bytes the same answer without asking."""
-        told = scope.get("extensions", {})
-        head = told.get(HEAD)
+        extensions = scope.get("extensions", {})
+        head = extensions.get(HEAD)
         if head is None or scope["method"] != "GET" or scope["http_version"] != "1.1":
             return
         if any(name in _PARTICULAR or name == b"if-none-match" for name, _ in scope["headers"]):
@@ -171,7 +171,7 @@ class HotAnswers:
         if len(shelf.by_head) >= MOST_HEADS:
             shelf.by_head.clear()
         lines = b"".join(b"%s: %s\r\n" % header for header in kept.headers)
-        shelf.by_head[head] = ReadyResponse(lines + b"\r\n", kept.body, told.get(COUNTED))
+        shelf.by_head[head] = ReadyResponse(lines + b"\r\n", kept.body, extensions.get(COUNTED))
 
 
 class _Recorded:

@@ -124,14 +124,14 @@ class Limits:
         return not rate or not self._rates.wait(slot, rate)
 
     def _let_in(self, scope: Scope) -> None:
-        told = scope.setdefault("extensions", {})
+        extensions = scope.setdefault("extensions", {})
         peer = scope.get("client") or ("", 0)
         key = _key(Request(scope))
         if key is not None:
             name = self._keys.name(key)
             if name is None:
                 raise unauthorized("The key is not known: check it, or leave it out.")
-            counted = told[COUNTED] = self._rates.slot(f"key {name}"), self._key_rate
+            counted = extensions[COUNTED] = self._rates.slot(f"key {name}"), self._key_rate
         elif self._key_required:
             raise unauthorized(
                 "This server wants a key: send it in the header `Authorization: Bearer …` or "
@@ -139,9 +139,9 @@ class Limits:
             )
         else:
             counted = self.of_address(peer[0])
-            if told.get(PEER) not in (None, tuple(peer)):
+            if extensions.get(PEER) not in (None, tuple(peer)):
                 # A proxy in between says whose request it is.
-                told[COUNTED] = counted
+                extensions[COUNTED] = counted
         slot, rate = counted
         if rate and (seconds := self._rates.wait(slot, rate)):
             raise too_many(math.ceil(seconds))

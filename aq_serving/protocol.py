@@ -111,12 +111,12 @@ class ServingProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        told: dict[str, Any] = {PEER: self.client}
+        extensions: dict[str, Any] = {PEER: self.client}
         # One whole request without a body, and nothing else.
         if not self._within and self._data.find(_END) == len(self._data) - len(_END):
-            told[HEAD] = self._data
+            extensions[HEAD] = self._data
         self._within = True
-        self.scope["extensions"] = told
+        self.scope["extensions"] = extensions
 
     def on_message_complete(self) -> None:
         self._within = False

@@ -1,7 +1,7 @@
 """The publication in memory: what answers of now are made of, as ready bytes where they can be.
 
 The server looks at the manifest every second. A new publication is read whole and checked before it
-takes the place of the old one; where it cannot be, the old one stays, and the fault is told.
+takes the place of the old one; where it cannot be, the old one stays, and the fault is reported.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class State:
     published: Published | None = None
     fault: str | None = None
 
-    def told(self) -> dict[str, str]:
+    def described(self) -> dict[str, str]:
         """As outsiders hear of it; the log has the reason of a fault."""
         found = {"publication": "none" if self.fault is None else "damaged"}
         if self.published is not None:

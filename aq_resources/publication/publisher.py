@@ -26,7 +26,7 @@ from aq_resources.publication.manifest import (
 from aq_resources.stores.object_store import MissingObject, ObjectStore, WebHeaders
 
 # Names hold the hash of the bytes: a cache may keep them for as long as it likes.
-_FOR_EVER = "public, max-age=31536000, immutable"
+_IMMUTABLE = "public, max-age=31536000, immutable"
 # A new hour has to be found soon; a cache that asks again mostly hears that nothing changed.
 _FOR_SECONDS = "public, max-age=5"
 _COMPRESSED = {Format.json, Format.geojson}
@@ -105,7 +105,7 @@ class Publisher:
     def _put(self, key: str, data: bytes, media_type: str, encoding: str = "") -> None:
         # What is not in the manifest is written again even if it is there: it may be about to go.
         if key not in self._kept:
-            headers = WebHeaders(media_type, _FOR_EVER, encoding)
+            headers = WebHeaders(media_type, _IMMUTABLE, encoding)
             self.store.publish(f"{ROOT}/{key}", data, headers)
             self.written += 1
 

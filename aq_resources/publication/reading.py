@@ -41,6 +41,9 @@ def read_compressed(store: ObjectStore, file: PublishedFile, data: bytes) -> byt
         file: Which.
         data: What it has to hold.
 
+    Returns:
+        The compressed bytes.
+
     Raises:
         DamagedFile: It holds something else.
     """

@@ -19,7 +19,7 @@ from aq_serving.resource import problem_responses
 
 # Names that a publication may have, and no others: what else is in the store is no one's business.
 _KEY = re.compile(r"([a-z0-9_]+/){0,2}[a-z0-9_-]+\.[0-9a-f]{32}\.(json|geojson|parquet)(\.gz)?")
-_FOR_EVER = "public, max-age=31536000, immutable"
+_IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 def router(services: Services) -> APIRouter:
@@ -54,7 +54,7 @@ def router(services: Services) -> APIRouter:
         if not _KEY.fullmatch(key):
             raise not_found("No such file is published. /v1/publication names those that are.")
         plain = key.removesuffix(".gz")
-        headers = {"Cache-Control": _FOR_EVER, "X-Content-Type-Options": "nosniff"}
+        headers = {"Cache-Control": _IMMUTABLE, "X-Content-Type-Options": "nosniff"}
         if plain != key:
             headers["Content-Encoding"] = "gzip"
         extension = plain.rpartition(".")[2]

@@ -60,7 +60,8 @@ def repository(home: Path) -> dg.RepositoryDefinition:
 def nodes(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
     """Every asset by its name within the network."""
     specs = [spec for a in repository.assets_defs_by_key.values() for spec in a.specs]
-    return {spec.key.path[-1]: spec for spec in specs if spec.group_name != "upkeep"}
+    shared = ("upkeep", "air_quality")
+    return {spec.key.path[-1]: spec for spec in specs if spec.group_name not in shared}
 
 
 # Those of devices: tests/contract/devices.
@@ -116,7 +117,8 @@ def test_the_kind_s3_is_for_what_s3_keeps(monkeypatch: pytest.MonkeyPatch, url: 
     assets = build_defs(Services(Settings(), {"airqino": CONFIG})).resolve_all_asset_specs()
     kept = {spec.key.to_user_string() for spec in assets if "s3" in spec.kinds}
     files = {f"airqino/{name}" for name in FILES}
-    assert kept == ({*files, "upkeep/raw_pulls"} if url else set())
+    published = {f"{group}/publication" for group in ("airqino", "air_quality", "upkeep")}
+    assert kept == ({*files, *published, "upkeep/raw_pulls"} if url else set())
 
 
 @pytest.mark.parametrize("name", TABULAR)
@@ -213,7 +215,8 @@ def test_scores_of_a_day_follow_its_issue_times_and_the_readings_around(
         ("airqino_pull", {"stations", "raw_pulls", "hourly_readings"}),
         ("airqino_daily", {"daily_averages"}),
         ("airqino_models", {"network_models", "forecast_models"}),
-        ("airqino_forecast", {"forecasts"}),
+        ("airqino_forecast", {"forecasts", "publication"}),
+        ("airqino_publish", {"publication"}),
         ("airqino_readings", {"raw_pulls", "hourly_readings"}),
         ("airqino_scores", set(SCORES)),
         ("airqino_nightly", {"stations", *SCORES, *NIGHTLY}),

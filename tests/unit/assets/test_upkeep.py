@@ -1,4 +1,4 @@
-"""The nightly upkeep: three assets whose materializations carry what was there before and after."""
+"""The nightly upkeep: four assets whose materializations carry what was there before and after."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.factories import DAY, HOUR, MIDNIGHT, answer, daily_frame
 pytestmark = pytest.mark.server
 
 CONFIG = NetworkConfig(name="airqino", start_date=date(2024, 3, 1), stations=("283164601",))
-NAMES = {"warehouse", "run_history", "raw_pulls"}
+NAMES = {"warehouse", "run_history", "raw_pulls", "publication"}
 
 
 @pytest.fixture

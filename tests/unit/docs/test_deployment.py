@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[3]
 INSTANCES = ["deploy/dagster.yaml", "deploy/dagster.celery.yaml"]
 YAML_FILES = ["compose.yaml", *INSTANCES, "deploy/workspace.yaml", "deploy/helm-values.yaml"]
 # Servers that the containers share.
-SERVICES = ("prepare", "code", "webserver", "webserver-read-only", "daemon", "aq")
+SERVICES = ("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "aq")
 LINT = YamlLintConfig("{extends: relaxed, rules: {line-length: {max: 110}}}")
 
 
@@ -213,15 +213,17 @@ class TestCompose:
         example = (ROOT / "deploy/env.example").read_text("utf-8")
         named = set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
         own = {"AQ_BUCKET", "AQ_UI_HOSTS", "AQ_RUNS_MEMORY", "AQ_SERVICE_MEMORY"}
+        own.add("AQ_API_WORKERS")
         handed_on = {name for name in named if name[:3] == "AQ_"} - own
         assert set(re.findall(r"\$\{(\w+)", text)) == named - handed_on
         assert handed_on <= self.known()
 
-    def test_only_the_uis_are_published_and_only_here(self, compose: dict[str, Any]) -> None:
+    def test_only_the_uis_and_the_api_are_published_and_only_here(self, compose: dict[str, Any]) -> None:
         published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
         assert published == {
             "webserver": ["127.0.0.1:3000:3000"],
             "webserver-read-only": ["127.0.0.1:3001:3000"],
+            "api": ["127.0.0.1:8700:8700"],
         }
         assert "--read-only" in compose["services"]["webserver-read-only"]["command"]
         assert "--read-only" not in compose["services"]["webserver"]["command"]
@@ -243,7 +245,7 @@ class TestCompose:
         of = {name: set(service["networks"]) for name, service in compose["services"].items()}
         # A published port needs a network that is not internal.
         assert {name for name, own in of.items() if "outer" in own} == {
-            *("code", "aq"),
+            *("code", "aq", "api"),
             *("webserver", "webserver-read-only"),
         }
         # Dagster's code server asks for no login.
