@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo up quick test check check-workflows format docs bench bench-check agreement mlflow lock image clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs bench bench-check agreement load mlflow lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench   run the benchmarks"
 	@echo "make bench-check  fail where this tree is slower than AGAINST=<commit>; RECORD=1 keeps the numbers"
 	@echo "make agreement  compare numbers with those of other people's code"
+	@echo "make load    the API under load beside nginx; needs wrk and nginx"
 	@echo "make mlflow  record fits on an MLflow server of its own"
 	@echo "make lock    write the lock files anew; UPGRADE=1 takes the newest versions"
 	@echo "make image   build the container image aq-platform:local"
@@ -104,6 +105,12 @@ agreement: setup
 	$(BIN)/uv pip install --quiet --python build/agreement --require-hashes -r benchmarks/agreement.lock
 	PYTHONPATH=. build/agreement/bin/python -m benchmarks.agreement
 
+# Locust, which fits no environment of ours either; wrk and nginx come from Debian.
+load: setup
+	$(BIN)/uv venv --quiet --allow-existing build/load
+	$(BIN)/uv pip install --quiet --python build/load --require-hashes -r benchmarks/load.lock
+	$(CLEAN) $(BIN)/python -m benchmarks.load
+
 # MLflow's server, which wants an older pyarrow than the platform, in one of its own.
 mlflow: setup
 	$(BIN)/uv venv --quiet --allow-existing build/mlflow
@@ -118,6 +125,7 @@ lock: setup
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev --extra celery --extra mlflow pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --constraints requirements.lock benchmarks/agreement.in -o benchmarks/agreement.lock
+	$(COMPILE) benchmarks/load.in -o benchmarks/load.lock
 	$(COMPILE) --python-version 3.11 deploy/mlflow.in -o deploy/mlflow.lock
 
 image:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
+import subprocess
+import threading
 import time
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.patience import PATIENCE_S
 from tests.system.integration.harness import Installation
+from tests.system.running import wait_until
 
 
 def free_port() -> int:
@@ -45,3 +50,53 @@ def test_two_workers_answer_and_end(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "aq backfill" in log
     assert not (tmp_path / "home" / "warehouse.sqlite").exists()
+
+
+def test_a_killed_worker_costs_its_own_connections_alone(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1/tables/latest"
+    process = Installation(tmp_path).start("serve", "--port", str(port), "--workers", "2")
+    try:
+        expected = _first_answer(url, process)
+        family = psutil.Process(process.pid)
+
+        def workers() -> set[int]:
+            return {one.pid for one in family.children() if "spawn_main" in str(one.cmdline())}
+
+        wait_until(lambda: len(workers()) == 2)
+        before = workers()
+        over = threading.Event()
+        found: list[bytes] = []
+
+        def ask() -> None:
+            while not over.is_set():
+                # A connection each: one in flight at the most is cut off.
+                with contextlib.suppress(httpx.TransportError):
+                    found.append(httpx.get(url, timeout=PATIENCE_S, trust_env=False).content)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for victim in sorted(before):
+            psutil.Process(victim).kill()
+            wait_until(lambda gone=victim: gone not in workers() and len(workers()) == 2)
+            answered = len(found)
+            wait_until(lambda then=answered: len(found) > then)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert set(found) == {expected}
+        assert not workers() & before
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+
+
+def _first_answer(url: str, process: subprocess.Popen[str]) -> bytes:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return httpx.get(url, timeout=60, trust_env=False).raise_for_status().content
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")

@@ -1,0 +1,1 @@
+"""The API under load, beside nginx serving the same bytes in the same run."""
