@@ -143,12 +143,12 @@ def merged(manifests: Mapping[str, Manifest], own: Mapping[str, PublishedFile]) 
 
 @dataclass
 class Removed:
-    """What was removed, and what is there still."""
+    """Files and bytes before and after."""
 
-    removed: int = 0
-    size_removed: int = 0
-    kept: int = 0
-    size_kept: int = 0
+    files_before: int = 0
+    files_after: int = 0
+    size_bytes_before: int = 0
+    size_bytes_after: int = 0
 
 
 def remove_unneeded(store: ObjectStore, networks: Iterable[str], before: datetime) -> Removed:
@@ -160,7 +160,7 @@ def remove_unneeded(store: ObjectStore, networks: Iterable[str], before: datetim
         before: Younger files stay: a publication may be about to name them.
 
     Returns:
-        How many, and of how many bytes.
+        How many there were and are.
 
     Raises:
         PermanentFailure: A manifest cannot be read, so that no one knows what it needs.
@@ -168,16 +168,14 @@ def remove_unneeded(store: ObjectStore, networks: Iterable[str], before: datetim
     written = store.modified(ROOT)
     sizes = store.sizes(ROOT)
     needed = {f"{ROOT}/{key}" for network in ("", *networks) for key in _needed(store, network)}
-    found = Removed()
+    found = Removed(files_before=len(written), size_bytes_before=sum(sizes.values()))
     for key, at in written.items():
         size = sizes.get(key, 0)
         if at < before and key not in needed and not key.endswith(f"/{NAME}"):
             store.delete(key)
-            found.removed += 1
-            found.size_removed += size
         else:
-            found.kept += 1
-            found.size_kept += size
+            found.files_after += 1
+            found.size_bytes_after += size
     return found
 
 

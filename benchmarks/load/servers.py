@@ -83,5 +83,12 @@ def await_answer(url: str, seconds: float = 300.0) -> None:
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
     """The processes that answer."""
-    children = process.children(recursive=True)
-    return [one for one in children if "spawn_main" in " ".join(one.cmdline())] or [process]
+    return [one for one in process.children(recursive=True) if _is_worker(one)] or [process]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        # It has just ended.
+        return False

@@ -218,7 +218,7 @@ class TestCompose:
         assert set(re.findall(r"\$\{(\w+)", text)) == named - handed_on
         assert handed_on <= self.known()
 
-    def test_only_the_uis_and_the_api_are_published_and_only_here(self, compose: dict[str, Any]) -> None:
+    def test_only_uis_and_api_are_published_and_only_here(self, compose: dict[str, Any]) -> None:
         published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
         assert published == {
             "webserver": ["127.0.0.1:3000:3000"],

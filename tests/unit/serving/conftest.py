@@ -58,8 +58,8 @@ def write_hours(services: Services, network: str, *parts: pl.DataFrame) -> None:
     services.warehouse.publish_files(network, HOURLY_READINGS, files.pattern)
 
 
-def fill(services: Services) -> None:
-    """Two networks, ten days."""
+def fill(services: Services, count: int = 9) -> None:
+    """Two networks, ten days of hours, and so many days of what is made of them."""
     warehouse = services.warehouse
     stations = pl.concat(
         [
@@ -83,7 +83,7 @@ def fill(services: Services) -> None:
         hourly([7.0] * 3, FIRST, station=ODD),
     )
     write_hours(services, "irceline", hourly(pm25, FIRST, station="b1", network="irceline"))
-    days = [FIRST.date() + n * DAY for n in range(9)]
+    days = [FIRST.date() + n * DAY for n in range(count)]
     for network, station in (("airqino", "s1"), ("irceline", "b1")):
         window = (days[0], days[-1] + DAY)
         rows = daily_frame(*days, network=network, station=station)

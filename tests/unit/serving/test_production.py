@@ -1,4 +1,4 @@
-"""The API over S3 and Postgres: it publishes, answers, and notices an earlier version's warehouse."""
+"""The API over S3 and Postgres: it publishes, answers, and notices an older warehouse."""
 
 from __future__ import annotations
 
