@@ -16,18 +16,21 @@ import gzip
 import resource
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import psutil
 
+from aq_science.windows import DAY
 from benchmarks.common import aq, clean_environment, machine, platform_on_sandbox
 from benchmarks.load.large import large_home
 from benchmarks.load.servers import await_answer, nginx, serving, workers_of
@@ -36,7 +39,6 @@ from benchmarks.load.wrk import wrk
 LOCUST = Path("build/load/bin/locust")
 WORKERS = 2
 GZIP = "Accept-Encoding: gzip"
-DAYS = 30
 
 
 def main() -> None:
@@ -44,22 +46,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stations", type=int, default=50)
     parser.add_argument("--seconds", type=int, default=15, help="Of each load")
+    parser.add_argument("--days", type=int, default=30, help="Of the backfill")
     asked = parser.parse_args()
     _allow_files()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"{machine()}; {WORKERS} workers of aq serve, {WORKERS} of nginx, one thread of wrk")
     today = datetime.now(UTC).date()
-    start = today - timedelta(days=DAYS + 2)
+    start = today - timedelta(days=asked.days + 2)
     with platform_on_sandbox(asked.stations, start) as environment:
         _run(
             environment, "backfill", "--start", str(today - timedelta(days=3)), "--end", str(today)
         )
         _run(environment, "refresh")
         with serving(environment, WORKERS) as (url, process):
-            with _at_work(environment, str(start), str(today)) as work:
+            with _at_work(environment, str(start + DAY), str(today)) as work:
                 _against_nginx(url, asked.seconds)
                 _mix(url, asked.seconds)
             print(f"meanwhile: {dict(work)}")
-            _new_hour(environment, url)
+            _new_hour(environment, url, start)
             _killed(url, process)
             _idle(url, process)
     with large_home() as environment, serving(environment, 1) as (url, _):
@@ -95,8 +99,9 @@ def _at_work(environment: Mapping[str, str], first: str, last: str) -> Iterator[
 
 
 def _against_nginx(url: str, seconds: int) -> None:
-    station = httpx.get(f"{url}/v1/stations?limit=1", trust_env=False).json()["data"][0]
-    one = f"station_id={station['station_id']}"
+    rows = httpx.get(f"{url}/v1/latest", trust_env=False, timeout=60).json()["data"]
+    predicted = next(row for row in rows if row["forecast_2_value"] is not None)
+    one = f"station_id={quote(predicted['station_id'])}"
     paths = {
         "latest of a station": (f"/v1/latest?{one}", ()),
         "category of a station": (f"/v1/category?{one}", ()),
@@ -104,7 +109,10 @@ def _against_nginx(url: str, seconds: int) -> None:
     }
     bodies = {}
     for number, (path, headers) in enumerate(paths.values()):
-        body = httpx.get(f"{url}{path}", trust_env=False, headers={"accept-encoding": ""}).content
+        answer = httpx.get(
+            f"{url}{path}", trust_env=False, headers={"accept-encoding": ""}, timeout=60
+        )
+        body = answer.raise_for_status().content
         bodies[str(number)] = gzip.compress(body, 6) if headers else body
     with tempfile.TemporaryDirectory(prefix="aq-nginx-") as folder, ExitStack() as stack:
         other = stack.enter_context(nginx(Path(folder), bodies, WORKERS))
@@ -154,17 +162,25 @@ def _print_csv(path: Path) -> None:
         )
 
 
-def _new_hour(environment: Mapping[str, str], url: str) -> None:
-    """From the manifest's switch to the first answer of the new publication."""
+def _new_hour(environment: Mapping[str, str], url: str, day: date) -> None:
+    """From the manifest's switch to the first answer of the new publication.
+
+    Args:
+        environment: Of the platform.
+        url: Of the API.
+        day: One that was not loaded yet, whose averages change what is published.
+    """
     manifest = Path(environment["AQ_HOME"]) / "objects" / "publication" / "manifest.json"
     before = manifest.stat().st_mtime
-    served = httpx.get(f"{url}/readyz", trust_env=False).json()["published"]
-    thread = threading.Thread(target=_run, args=(environment, "backfill", *_days_beyond()))
+    served = httpx.get(f"{url}/readyz", trust_env=False, timeout=60).json().get("published")
+    thread = threading.Thread(
+        target=_run, args=(environment, "backfill", "--start", str(day), "--end", str(day))
+    )
     thread.start()
     seen = None
     while thread.is_alive() or seen is None:
         if manifest.stat().st_mtime != before:
-            now = httpx.get(f"{url}/readyz", trust_env=False).json()["published"]
+            now = httpx.get(f"{url}/readyz", trust_env=False, timeout=60).json().get("published")
             if now != served:
                 seen = time.time() - manifest.stat().st_mtime
                 break
@@ -176,15 +192,9 @@ def _new_hour(environment: Mapping[str, str], url: str) -> None:
     print(f"\nfrom a publication to its first answer: {text}")
 
 
-def _days_beyond() -> tuple[str, ...]:
-    """A day that was not loaded yet, whose averages change what is published."""
-    day = datetime.now(UTC).date() - timedelta(days=DAYS + 2)
-    return "--start", str(day), "--end", str(day)
-
-
 def _killed(url: str, process: psutil.Process) -> None:
     """Both workers are killed, one after the other, while 16 clients ask."""
-    expected = httpx.get(f"{url}/v1/latest", trust_env=False).content
+    expected = httpx.get(f"{url}/v1/latest", trust_env=False, timeout=60).content
     counts: Counter[str] = Counter()
     over = threading.Event()
 
