@@ -33,8 +33,8 @@ import psutil
 from aq_science.windows import DAY
 from benchmarks.common import aq, clean_environment, machine, platform_on_sandbox
 from benchmarks.load.large import large_home
-from benchmarks.load.servers import await_answer, nginx, serving, workers_of
-from benchmarks.load.wrk import wrk
+from benchmarks.load.servers import await_answer, cpu_seconds, nginx, serving, workers_of
+from benchmarks.load.wrk import Load, wrk
 
 LOCUST = Path("build/load/bin/locust")
 WORKERS = 2
@@ -60,7 +60,7 @@ def main() -> None:
         _run(environment, "refresh")
         with serving(environment, WORKERS) as (url, process):
             with _at_work(environment, str(start + DAY), str(today)) as work:
-                _against_nginx(url, asked.seconds)
+                _against_nginx(url, process, asked.seconds)
                 _mix(url, asked.seconds)
             print(f"meanwhile: {dict(work)}")
             _new_hour(environment, url, start)
@@ -98,7 +98,14 @@ def _at_work(environment: Mapping[str, str], first: str, last: str) -> Iterator[
         thread.join()
 
 
-def _against_nginx(url: str, seconds: int) -> None:
+def _against_nginx(url: str, process: psutil.Process, seconds: int) -> None:
+    """Both by turns.
+
+    Args:
+        url: Of the API.
+        process: Its parent.
+        seconds: Of each load.
+    """
     rows = httpx.get(f"{url}/v1/latest", trust_env=False, timeout=60).json()["data"]
     predicted = next(row for row in rows if row["forecast_2_value"] is not None)
     one = f"station_id={quote(predicted['station_id'])}"
@@ -115,16 +122,26 @@ def _against_nginx(url: str, seconds: int) -> None:
         body = answer.raise_for_status().content
         bodies[str(number)] = gzip.compress(body, 6) if headers else body
     with tempfile.TemporaryDirectory(prefix="aq-nginx-") as folder, ExitStack() as stack:
-        other = stack.enter_context(nginx(Path(folder), bodies, WORKERS))
+        other, master = stack.enter_context(nginx(Path(folder), bodies, WORKERS))
         for number, (name, (path, headers)) in enumerate(paths.items()):
             print(f"\n{name}: {len(bodies[str(number)]):,} bytes")
-            rates: dict[str, list[float]] = {"aq": [], "nginx": []}
+            servers = (("aq", f"{url}{path}", process), ("nginx", f"{other}/{number}", master))
+            loads: dict[str, list[Load]] = {"aq": [], "nginx": []}
+            each: dict[str, list[float]] = {"aq": [], "nginx": []}
             for _ in range(2):
-                for server, address in (("aq", f"{url}{path}"), ("nginx", f"{other}/{number}")):
+                for server, address, parent in servers:
+                    before = cpu_seconds(parent)
                     load = wrk(address, seconds, headers=headers)
-                    rates[server].append(load.rate)
-                    print(f"  {server:5} {load}; load {psutil.getloadavg()[0]:.0f}")
-            print(f"  ratio to nginx: {sum(rates['aq']) / sum(rates['nginx']):.2f}")
+                    used = (cpu_seconds(parent) - before) / max(load.requests, 1) * 1e6
+                    loads[server].append(load)
+                    each[server].append(used)
+                    busy = psutil.getloadavg()[0]
+                    print(f"  {server:5} {load}, the server {used:.0f} µs each; load {busy:.0f}")
+            rates = {server: sum(one.rate for one in of) for server, of in loads.items()}
+            print(
+                f"  of nginx's requests a second: {rates['aq'] / rates['nginx']:.2f}; by CPU a "
+                f"request: {min(each['nginx']) / min(each['aq']):.2f}"
+            )
 
 
 def _mix(url: str, seconds: int) -> None:

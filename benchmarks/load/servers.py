@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -47,8 +47,10 @@ def serving(environment: Mapping[str, str], workers: int) -> Iterator[tuple[str,
 
 
 @contextmanager
-def nginx(folder: Path, bodies: Mapping[str, bytes], workers: int) -> Iterator[str]:
-    """Nginx with files of these bytes; yields its address."""
+def nginx(
+    folder: Path, bodies: Mapping[str, bytes], workers: int
+) -> Iterator[tuple[str, psutil.Process]]:
+    """Nginx with files of these bytes; yields its address and process."""
     port = free_port()
     files = folder / "files"
     files.mkdir()
@@ -62,7 +64,7 @@ def nginx(folder: Path, bodies: Mapping[str, bytes], workers: int) -> Iterator[s
         url = f"http://127.0.0.1:{port}"
         try:
             await_answer(f"{url}/{next(iter(bodies))}")
-            yield url
+            yield url, psutil.Process(process.pid)
         finally:
             process.terminate()
 
@@ -79,6 +81,16 @@ def await_answer(url: str, seconds: float = 300.0) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU that a server and its workers have used."""
+    used = 0.0
+    for one in [process, *process.children(recursive=True)]:
+        with suppress(psutil.Error):
+            times = one.cpu_times()
+            used += times.user + times.system
+    return used
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
