@@ -61,7 +61,7 @@ def main() -> None:
         with serving(environment, WORKERS) as (url, process):
             with _at_work(environment, str(start + DAY), str(today)) as work:
                 _against_nginx(url, process, asked.seconds)
-                _mix(url, asked.seconds)
+                _mix(url, 3 * asked.seconds)
             print(f"meanwhile: {dict(work)}")
             _new_hour(environment, url, start)
             _killed(url, process)
