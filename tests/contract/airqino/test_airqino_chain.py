@@ -48,7 +48,10 @@ class Chain:
         self.pulls = RawPullStore(services.object_store, "airqino")
 
     def backfill(self) -> RunResult:
-        (outcome,) = self.runner.backfill(self.services.networks["airqino"], DAY, DAY)
+        outcome, *published = self.runner.backfill(self.services.networks["airqino"], DAY, DAY)
+        assert [run.job for run in published if run.success] == [
+            "airqino_publish"
+        ] * outcome.success
         return outcome
 
     def night(self, first: date, last: date, job: str = "nightly") -> RunResult:

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -79,9 +81,9 @@ def test_a_killed_worker_costs_its_own_connections_alone(tmp_path: Path) -> None
             thread.start()
         for victim in sorted(before):
             psutil.Process(victim).kill()
-            wait_until(lambda gone=victim: gone not in workers() and len(workers()) == 2)
+            wait_until(partial(_replaced, workers, victim))
             answered = len(found)
-            wait_until(lambda then=answered: len(found) > then)
+            wait_until(partial(_grew, found, answered))
         over.set()
         for thread in threads:
             thread.join()
@@ -90,6 +92,15 @@ def test_a_killed_worker_costs_its_own_connections_alone(tmp_path: Path) -> None
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE_S)
+
+
+def _replaced(workers: Callable[[], set[int]], victim: int) -> bool:
+    now = workers()
+    return victim not in now and len(now) == 2
+
+
+def _grew(found: list[bytes], before: int) -> bool:
+    return len(found) > before
 
 
 def _answers(process: psutil.Process) -> bool:

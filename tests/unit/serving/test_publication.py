@@ -169,12 +169,12 @@ class TestValues:
         for name, file in manifest_of(store).files.items():
             data = store.get(f"{ROOT}/{file.key}")
             if name.endswith(".parquet"):
-                told = pl.read_parquet_metadata(io.BytesIO(data))
-                told = {key: json.loads(told[key]) for key in ("attribution", "columns")}
+                metadata = pl.read_parquet_metadata(io.BytesIO(data))
+                found = {key: json.loads(metadata[key]) for key in ("attribution", "columns")}
             else:
-                told = json.loads(data)
-            assert {"network", "attribution", "licence"} <= told["attribution"][0].keys(), name
-            assert any(column["unit"] for column in told["columns"]), name
+                found = json.loads(data)
+            assert {"network", "attribution", "licence"} <= found["attribution"][0].keys(), name
+            assert any(column["unit"] for column in found["columns"]), name
             if file.gzip is not None:
                 assert gzip.decompress(store.get(f"{ROOT}/{file.gzip}")) == data
 
@@ -368,7 +368,12 @@ def test_many_at_once_make_an_answer_once(kept: Services, monkeypatch: pytest.Mo
     from aq_serving.routers import latest
 
     real = latest._newest
-    monkeypatch.setattr(latest, "_newest", lambda *given: made.append(given) or real(*given))
+
+    def newest(*given: Any) -> Any:
+        made.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(latest, "_newest", newest)
 
     async def crowd(application: FastAPI) -> list[bytes]:
         transport = httpx.ASGITransport(application)
