@@ -297,7 +297,9 @@ def _everything(url: str) -> None:
             shown = ", ".join(f"{one:.0f}" for one in times)
             print(f"\neverything newest of 10,000 stations, {name}, {size:,} bytes: {shown} ms")
         began = time.perf_counter()
-        client.get(f"{url}/v1/category?latitude=10.01&longitude=10.02&within_km=500").raise_for_status()
+        client.get(
+            f"{url}/v1/category?latitude=10.01&longitude=10.02&within_km=500"
+        ).raise_for_status()
         print(f"category of a point among them: {(time.perf_counter() - began) * 1000:.0f} ms")
 
 
