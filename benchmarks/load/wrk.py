@@ -54,8 +54,8 @@ def wrk(url: str, seconds: int, connections: int = 64, headers: tuple[str, ...] 
         failures += sum(int(n) for n in re.findall(r"\d+", errors[1]))
     return Load(
         rate=float(_one(r"Requests/sec:\s+([\d.]+)", said)),
-        p50=_milliseconds(_one(r"50%\s+(\S+)", said)),
-        p99=_milliseconds(_one(r"99%\s+(\S+)", said)),
+        p50=_milliseconds(_one(r"^ +50%\s+(\S+)", said)),
+        p99=_milliseconds(_one(r"^ +99%\s+(\S+)", said)),
         failures=failures,
         requests=int(_one(r"(\d+) requests in", said)),
         cpu_seconds=used.ru_utime + used.ru_stime,
@@ -64,7 +64,7 @@ def wrk(url: str, seconds: int, connections: int = 64, headers: tuple[str, ...] 
 
 
 def _one(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
+    found = re.search(pattern, text, re.MULTILINE)
     if found is None:
         raise SystemExit(f"wrk printed no {pattern}:\n{text}")
     return found[1]
