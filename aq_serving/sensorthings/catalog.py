@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from aq_resources.documents.columns import plain_schema
 from aq_resources.networks import network_attribution, network_licence, network_title
 from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_science.parameters import PARAMETERS
@@ -18,7 +19,6 @@ from aq_serving.sensorthings.model import ENTITY_SETS, POINT
 from aq_serving.sensorthings.series import SERIES
 from aq_serving.sensorthings.vocabulary import MEASUREMENT, PROPERTIES, UNITS
 from aq_serving.stations import Directory
-from aq_serving.tables import plain_schema
 
 GEOJSON = "application/geo+json"
 _JSON = "application/json"

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from aq_resources.documents.columns import plain_schema
 from aq_resources.warehouse.names import UNION_SCHEMA
 from aq_science.local_days import day_start
 from aq_science.tables.core import Table
@@ -31,7 +32,6 @@ from aq_serving.sensorthings.identifiers import MINUTE, joined
 from aq_serving.sensorthings.model import END, ENTITY_SETS, OBSERVATIONS
 from aq_serving.sensorthings.series import SERIES
 from aq_serving.stations import KEEP_SECONDS
-from aq_serving.tables import plain_schema
 
 SCHEMA = ENTITY_SETS[OBSERVATIONS].schema
 START, STOP = "phenomenonTime", "phenomenonTime" + END

@@ -20,8 +20,8 @@ from fastapi import FastAPI
 import aq_client
 from aq_client import ApiError, AsyncClient, Client
 from aq_client.clients import API_KEY
+from aq_resources.documents.columns import plain_schema
 from aq_serving.routers.about import SERVED
-from aq_serving.tables import plain_schema
 from tests.unit.serving.conftest import FIRST, NOW, day
 from tests.unit.serving.in_process import InProcess
 

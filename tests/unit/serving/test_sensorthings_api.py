@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from aq_resources.services import Services
 from aq_serving.context import Context
+from aq_serving.published import PublishedNow
 from aq_serving.reader import Reader
 from aq_serving.sensorthings.model import ENTITY_SETS
 from aq_serving.sensorthings.options import parse_options
@@ -162,7 +163,8 @@ def counted(monkeypatch: pytest.MonkeyPatch, services: Services) -> Iterator[tup
 
     with monkeypatch.context() as patch:
         patch.setattr(Reader, "turn", turned)
-        yield Service(Context(reader, Directory(reader), services.now)), reads
+        nothing = PublishedNow(lambda: services.object_store, services.now)
+        yield Service(Context(reader, Directory(reader), services.now, nothing)), reads
     reader.close()
 
 

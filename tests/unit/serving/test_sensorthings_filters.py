@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aq_resources.documents.columns import plain_schema
 from aq_science.tables.station_history import STATION_HISTORY
 from aq_serving.problems import ProblemError
 from aq_serving.reader import Reader
@@ -21,7 +22,6 @@ from aq_serving.sensorthings.model import ENTITY_SETS
 from aq_serving.sensorthings.observations import SCHEMA, Observations
 from aq_serving.sensorthings.options import parse_options
 from aq_serving.sensorthings.service import Query
-from aq_serving.tables import plain_schema
 from tests.factories import DAY, HOUR, station_frame, utc
 
 NOW = utc(2024, 3, 10, 10)
