@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo up quick test check check-workflows format docs bench bench-check agreement load mlflow lock image clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs dashboard bench bench-check agreement load mlflow lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   lint, types, import contracts"
 	@echo "make format  format the code"
 	@echo "make docs    write the data dictionary's tables of columns from the declared tables"
+	@echo "make dashboard  build the dashboard's pages; needs Node.js 20.19 or newer"
 	@echo "make hooks   let git check each commit"
 	@echo "make bench   run the benchmarks"
 	@echo "make bench-check  fail where this tree is slower than AGAINST=<commit>; RECORD=1 keeps the numbers"
@@ -80,6 +81,11 @@ format: setup
 
 docs: setup
 	$(BIN)/python -m aq_resources.warehouse.dictionary docs/data-dictionary.md
+
+# What it makes is committed, so that nothing else needs Node.js; a test says when it is out of date.
+dashboard:
+	npm --prefix dashboard ci --ignore-scripts
+	npm --prefix dashboard run build
 
 bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.backfill

@@ -34,6 +34,14 @@ SANDBOX_STATIONS = 100
 Networks = Annotated[list[str] | None, typer.Argument(help="Networks; all enabled ones if none")]
 
 
+def dashboard_address() -> str:
+    """Where `aq serve` shows the pages by the environment's settings."""
+    from aq_serving.settings import ApiSettings
+
+    settings = ApiSettings()
+    return f"http://{settings.host}:{settings.port}"
+
+
 def _print_version(wanted: bool) -> None:  # noqa: FBT001
     """Of the project's own metadata, since the image runs the code without installing it."""
     if wanted:
@@ -99,7 +107,8 @@ def demo(
                 ok &= carry_out(runner, config.name, runner.backfill(config, first, today))
                 ok &= carry_out(runner, config.name, runner.refresh(config))
             print_findings(runner.services, out)
-        out.print("\nSee it in the Dagster UI: [bold]make up[/] (or `aq up --sandbox`).")
+        out.print(f"\nSee it in the dashboard: [bold]aq serve[/], then open {dashboard_address()}")
+        out.print("See it in the Dagster UI: [bold]make up[/] (or `aq up --sandbox`).")
         if not ok:
             raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +25,7 @@ from aq_resources.documents.forms import Format
 from aq_resources.services import Services
 from aq_serving.context import Context
 from aq_serving.front import Front
+from aq_serving.pages.files import add_pages
 from aq_serving.problems import ProblemDetails, ProblemError, problem_response
 from aq_serving.reader import Reader
 from aq_serving.resource import PROBLEMS
@@ -36,7 +38,10 @@ from aq_serving.routers import (
     forecasts,
     gaps,
     hourly_readings,
+    index_categories,
     latest,
+    networks,
+    overview,
     published,
     scores,
     stations,
@@ -48,6 +53,7 @@ from aq_serving.stations import Directory
 VERSION = "v1"
 _RESOURCES = (
     stations,
+    overview,
     latest,
     category,
     hourly_readings,
@@ -57,6 +63,8 @@ _RESOURCES = (
     forecasts,
     scores,
     explain,
+    networks,
+    index_categories,
 )
 _DESCRIPTION = """
 Air-quality readings, averages and forecasts of public networks; read-only.
@@ -78,7 +86,11 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     """The application over the stores of `services`; nothing is opened before it is asked."""
     reader = Reader(services, settings.connections, settings.time_limit_seconds)
     front = Front(services, settings)
-    context = Context(reader, Directory(reader), services.now, front.publication)
+    silence = {
+        name: timedelta(hours=config.silent_after_hours)
+        for name, config in services.networks.items()
+    }
+    context = Context(reader, Directory(reader), services.now, front.publication, silence)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -101,6 +113,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     app.include_router(published.router(services), prefix=f"/{VERSION}")
     app.include_router(about.router(), prefix=f"/{VERSION}")
     app.include_router(sensorthings.router(context))
+    add_pages(app)
     _add_health(app, context)
     _add_errors(app)
     app.add_middleware(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aq_serving.published import Published, PublishedNow
 from aq_serving.reader import Reader
@@ -20,12 +20,14 @@ class Context:
         directory: The stations.
         now: The clock, UTC: it says what `latest` and `category` are of.
         publication: What is published, if anything is.
+        silence: The networks that are taken in, and how long each may send nothing.
     """
 
     reader: Reader
     directory: Directory
     now: Callable[[], datetime]
     publication: PublishedNow
+    silence: Mapping[str, timedelta]
 
     @property
     def present(self) -> Present:

@@ -16,7 +16,10 @@ from aq_science.tables.forecast_scores import FORECAST_SCORES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.gaps import GAPS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
+from aq_science.tables.index_categories import INDEX_CATEGORIES
 from aq_science.tables.latest import LATEST
+from aq_science.tables.network_health import NETWORK_DAYS, NETWORKS
+from aq_science.tables.overview import OVERVIEW
 from aq_serving.problems import not_found
 from aq_serving.resource import problem_responses
 from aq_serving.stations import STATIONS_WITH_DISTANCE
@@ -25,6 +28,7 @@ SERVED = {
     table.name: table
     for table in (
         STATIONS_WITH_DISTANCE,
+        OVERVIEW,
         LATEST,
         CURRENT_CATEGORIES,
         HOURLY_READINGS,
@@ -33,6 +37,9 @@ SERVED = {
         EXCEEDANCES,
         FORECASTS,
         FORECAST_SCORES,
+        NETWORKS,
+        NETWORK_DAYS,
+        INDEX_CATEGORIES,
     )
 }
 

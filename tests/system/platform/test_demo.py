@@ -19,7 +19,18 @@ def test_the_demo_shows_stations_averages_and_forecasts(tmp_path: Path, invoke: 
     assert "Warning" not in done.stderr
     for title in ("Stations", "Last daily averages", "Forecast of the next two hours"):
         assert title in done.stdout
-    for text in ("SMART188", "SMART189", "SMART193", "pm25", "co", "µg/m³", "mg/m³", "aq up"):
+    for text in (
+        "SMART188",
+        "SMART189",
+        "SMART193",
+        "pm25",
+        "co",
+        "µg/m³",
+        "mg/m³",
+        "aq up",
+        "aq serve",
+        "http://127.0.0.1:8700",
+    ):
         assert text in done.stdout
 
     def count(sql: str) -> list[dict[str, object]]:

@@ -164,7 +164,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, services: Services) -> Iterator[tup
     with monkeypatch.context() as patch:
         patch.setattr(Reader, "turn", turned)
         nothing = PublishedNow(lambda: services.object_store, services.now)
-        yield Service(Context(reader, Directory(reader), services.now, nothing)), reads
+        yield Service(Context(reader, Directory(reader), services.now, nothing, {})), reads
     reader.close()
 
 

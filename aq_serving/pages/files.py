@@ -1,0 +1,78 @@
+"""How the built pages are sent: one document for all addresses, and what it loads.
+
+A page may run and load nothing but what stands beside it: its policy allows no inline script and no
+other site. Names of assets hold their content's hash, so that a browser keeps them for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+STATIC = Path(__file__).parent / "static"
+# What the browser's part of the router knows, `dashboard/src/main.tsx`.
+ADDRESSES = ("/", "/station", "/compare", "/networks", "/about")
+LICENCES = "licences.txt"
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ]
+)
+_FOR_GOOD = "public, max-age=31536000, immutable"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class _Assets(StaticFiles):
+    """Files that never change."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, to be kept for good."""
+        response = await super().get_response(path, scope)
+        response.headers.update({**_HEADERS, "Cache-Control": _FOR_GOOD})
+        return response
+
+
+def add_pages(app: FastAPI) -> None:
+    """Answer the pages' addresses with the built document, and `/assets` with what it loads."""
+    document = (STATIC / "index.html").read_bytes()
+    licences = (STATIC / LICENCES).read_bytes()
+    tag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
+
+    async def page(request: Request) -> Response:
+        headers = {
+            **_HEADERS,
+            "Content-Security-Policy": POLICY,
+            "Cache-Control": "no-cache",
+            "ETag": tag,
+        }
+        if request.headers.get("if-none-match", "").removeprefix("W/") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(document, media_type="text/html", headers=headers)
+
+    async def of_others(_: Request) -> Response:
+        return Response(licences, media_type="text/plain", headers=_HEADERS)
+
+    for address in ADDRESSES:
+        app.add_route(address, page, include_in_schema=False)
+    app.add_route(f"/{LICENCES}", of_others, include_in_schema=False)
+    app.mount("/assets", _Assets(directory=STATIC / "assets"), name="assets")
