@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,16 +116,24 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def demo(once: Callable[[str, Callable[[Path], None]], Path]) -> Installation:
+    """What `aq demo` leaves, once for all who look at it; every sensor is switched off."""
+
+    def make(folder: Path) -> None:
+        installed(folder).succeed("demo", "--days", "3")
+
+    def installed(folder: Path) -> Installation:
+        networks = {"airqino": {"start_date": days_ago(30), "stations": STATIONS}}
+        return Installation(folder).with_networks(**networks).with_settings(AQ_SENSORS="false")
+
+    return installed(once("browser-demo", make))
+
+
 @pytest.fixture(scope="module")
-def platform(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """`aq up` on what `aq demo` left, every sensor switched off. Nothing starts without browser."""
-    installation = (
-        Installation(tmp_path_factory.mktemp("browser"))
-        .with_networks(airqino={"start_date": days_ago(30), "stations": STATIONS})
-        .with_settings(AQ_SENSORS="false")
-    )
-    installation.succeed("demo", "--days", "3")
-    with up(installation, "--sandbox") as platform:
+def platform(browser: Browser, demo: Installation) -> Iterator[Platform]:
+    """`aq up` on what `aq demo` left. Nothing starts without browser."""
+    with up(demo, "--sandbox") as platform:
         yield platform
 
 
