@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -59,11 +58,6 @@ def respond(
             headers["Content-Encoding"] = "gzip"
             body = ready.packed
     return Response(body, headers=headers, media_type=form.media_type)
-
-
-def instant_text(instant: datetime) -> str:
-    """A UTC instant as answers have it, to the second."""
-    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _links(answer: Answer) -> Iterator[str]:

@@ -62,6 +62,11 @@ def parse_instant(text: str, name: str) -> datetime:
     return instant.astimezone(UTC)
 
 
+def instant_text(instant: datetime) -> str:
+    """A UTC instant as answers have it, to the second."""
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def parse_day(text: str, name: str) -> date:
     """A day.
 

@@ -19,8 +19,8 @@ from aq_science.tables.data_quality import DATA_QUALITY
 from aq_science.tables.gaps import CAUSES, GAPS
 from aq_science.tables.network_health import NETWORK_DAYS, NETWORKS
 from aq_science.windows import DAY, Window
-from aq_serving.answers import instant_text
 from aq_serving.context import Context
+from aq_serving.parsing import instant_text
 from aq_serving.queries import Days, Form, Network
 from aq_serving.ranges import days_of
 from aq_serving.recent import recent_hours

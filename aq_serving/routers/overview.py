@@ -13,8 +13,8 @@ from aq_resources.documents.forms import SPATIAL, Answer
 from aq_science.overview import station_overview
 from aq_science.tables.overview import OVERVIEW
 from aq_science.windows import DAY, Window
-from aq_serving.answers import instant_text
 from aq_serving.context import Context
+from aq_serving.parsing import instant_text
 from aq_serving.recent import recent_forecasts, recent_hours
 from aq_serving.resource import answer_in_form, resource
 from aq_serving.routers.stations import StationFilter, choose_stations

@@ -2,7 +2,7 @@
 import { useMemo, useState } from "preact/hooks";
 import {
   address, type Category, type DayMean, type Forecast, type Gap, type Hour, type NetworkHealth, type Overview, type Page,
-  type Read, type Score, type Station, useRows,
+  type Read, type Score, type Station, useRead, useRows,
 } from "../api";
 import { clock, current, dayAndClock, day, moment, named, number, percent, t } from "../i18n";
 import { adviceIn } from "../i18n/advice";
@@ -559,17 +559,63 @@ function Origin({ context, newest, described }: { context: Context; newest: Hour
   );
 }
 
-/** Every step of the number, where the server tells them; else how to ask for them. */
+interface Explanation {
+  value: number | null;
+  unit: string;
+  value_native: number | null;
+  unit_native: string | null;
+  conversion: { scale: number; offset: number; reference_celsius: number | null } | null;
+  tests: { test: string; flag: string; observed: number | null; limit: number | null }[];
+  raw_pulls: { key: string; line: number; sha256: string; received: string }[];
+}
+
+/** Every step of the number, where the server tells them; and how to ask for them there. */
 function Explain({ context, newest }: { context: Context; newest: Hour }) {
   const { key, parameter } = context;
   const [asked, ask] = useState(false);
-  const read = useRows<unknown>("explain", asked ? { ...key, parameter, hour: newest.hour } : null);
+  const path = [key.network, key.station_id, parameter, newest.hour].map(encodeURIComponent).join("/");
+  const read = useRead<Explanation>(asked ? `/v1/explain/${path}` : null);
   const command = `aq explain ${key.network} ${key.station_id} ${parameter} ${newest.hour.slice(0, 16)}Z`;
   return (
     <details onToggle={(e) => e.currentTarget.open && ask(true)}>
       <summary>{t("originSteps")}</summary>
-      {read.body !== null && <pre class="steps" tabIndex={0}>{JSON.stringify(read.body, null, 2)}</pre>}
+      {read.body && <Steps {...read.body} zone={context.zone} />}
       <p>{t("originCommand")} <code>{command}</code></p>
     </details>
+  );
+}
+
+function Steps(explained: Explanation & { zone: string }) {
+  const { conversion, tests, raw_pulls, zone } = explained;
+  return (
+    <ol class="steps">
+      {raw_pulls.map((pull) => (
+        <li key={pull.sha256}>
+          {t("stepPull", { time: dayAndClock(new Date(pull.received), zone), line: pull.line })} <code>{pull.key}</code>
+          <br />
+          SHA-256 <code>{pull.sha256}</code>
+        </li>
+      ))}
+      {explained.value_native !== null && explained.value !== null && conversion && (
+        <li>
+          {t("stepConversion")} {number(explained.value_native, 6)} {explained.unit_native} × {number(conversion.scale, 6)}
+          {conversion.offset !== 0 && ` + ${number(conversion.offset, 6)}`} = {number(explained.value, 6)} {explained.unit}
+          {conversion.reference_celsius !== null && ` (${number(conversion.reference_celsius, 1)} °C, 101.325 kPa)`}
+        </li>
+      )}
+      <li>
+        {tests.length === 0 ? t("stepNoTest") : t("stepTests")}
+        {tests.length > 0 && (
+          <ul>
+            {tests.map((one) => (
+              <li key={one.test}>
+                {named("test_", one.test)}: {named("flag_", one.flag)}
+                {one.observed !== null && one.limit !== null && ` (${number(one.observed, 3)} / ${number(one.limit, 3)})`}
+              </li>
+            ))}
+          </ul>
+        )}
+      </li>
+    </ol>
   );
 }

@@ -33,7 +33,7 @@ export interface Mark {
 type MarkedCanvas = HTMLCanvasElement & { marks?: Mark[] };
 
 const TILE = 256;
-const ZOOMS = { least: 1, most: 13, fine: 4, names: 8.5 };
+const ZOOMS = { least: 1, most: 13, fine: 4, fit: 9, names: 8.5 };
 const RADIUS = 12;
 const BELOW = 1.2;
 
@@ -112,7 +112,7 @@ function viewOf(stations: Overview[], width: number, height: number): View {
   const most = (values: number[]) => values.reduce((a, b) => Math.max(a, b));
   const [west, east, north, south] = [least(xs), most(xs), least(ys), most(ys)];
   const fit = Math.min((width - 120) / (east - west || 1e-9), (height - 120) / (south - north || 1e-9));
-  const zoom = Math.max(ZOOMS.least, Math.min(11, Math.log2(Math.max(fit, 1) / TILE)));
+  const zoom = Math.max(ZOOMS.least, Math.min(ZOOMS.fit, Math.log2(Math.max(fit, 1) / TILE)));
   return { x: (west + east) / 2, y: (north + south) / 2, zoom };
 }
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from tests.system.browser.conftest import screenshot_folder
 from tests.system.browser.troubled import NOW, troubled_server
@@ -26,8 +26,9 @@ from tests.system.integration.harness import PATIENCE_S, Installation
 from tests.system.platform.conftest import STATIONS
 from tests.system.running import free_port, wait_until
 
-DESKTOP = {"width": 1280, "height": 860}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+TALL: ViewportSize = {"width": 1280, "height": 1180}
 SERIOUS = {"serious", "critical"}
 STATION = f"/station?network=airqino&station_id={STATIONS[0]}"
 PATHS = (
@@ -99,10 +100,10 @@ class Visit:
 
 
 @contextlib.contextmanager
-def visit(browser: Browser, url: str, size: dict[str, int], **options: Any) -> Iterator[Visit]:
+def visit(browser: Browser, url: str, size: ViewportSize, **options: Any) -> Iterator[Visit]:
     """A new visitor; what reaches beyond this machine or breaks the policy fails the test."""
     wanted = {"locale": "en-GB", "timezone_id": "UTC", **options}
-    with browser.new_context(viewport=size, **wanted) as context:  # type: ignore[arg-type]
+    with browser.new_context(viewport=size, **wanted) as context:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_S * 1000)
         visitor = Visit(page, url)
@@ -189,7 +190,9 @@ def test_from_the_map_to_a_file(browser: Browser, served: str) -> None:
         ]
         expected = [newest["forecast_1_value"], newest["forecast_2_value"]]
         assert shown == pytest.approx(expected, rel=0.01)
+        here.page.set_viewport_size(TALL)
         here.picture("station")
+        here.page.set_viewport_size(DESKTOP)
 
         # The chart is read by keys.
         chart = page.get_by_role("slider")
@@ -244,7 +247,7 @@ def test_two_stations_beside_each_other(browser: Browser, served: str) -> None:
     ("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
 )
 def test_every_page_fits_and_has_no_serious_fault(
-    browser: Browser, served: str, size: dict[str, int], scheme: str
+    browser: Browser, served: str, size: ViewportSize, scheme: str
 ) -> None:
     faults: dict[str, list[str]] = {}
     with visit(browser, served, size, color_scheme=scheme) as here:
@@ -255,6 +258,9 @@ def test_every_page_fits_and_has_no_serious_fault(
             assert wide <= size["width"], path
             if size is PHONE and path in PATHS[:2]:
                 here.picture(f"phone-{PATHS.index(path)}")
+        # What would be found is found.
+        here.page.evaluate("document.querySelector('main').append(new Image())")
+        assert any("image-alt" in fault for fault in here.faults())
     assert not any(faults.values()), json.dumps(faults, indent=1)
 
 
@@ -302,6 +308,43 @@ def test_what_is_wrong_is_said_in_words(browser: Browser, troubled: str) -> None
         expect(down.locator(".state")).to_have_text("down")
         here.open("/station?network=airqino&station_id=nothing")
         expect(page.get_by_role("heading", name="There is no such station")).to_be_visible()
+
+
+def test_a_number_leads_back_to_its_answer(browser: Browser, troubled: str) -> None:
+    explained = {
+        "value": 20.0,
+        "unit": "µg/m³",
+        "value_native": 0.02,
+        "unit_native": "mg/m³",
+        "conversion": {"scale": 1000.0, "offset": 0.0, "reference_celsius": None},
+        "tests": [{"test": "spike", "flag": "suspect", "observed": 40.0, "limit": 30.0}],
+        "raw_pulls": [
+            {
+                "key": "irceline/raw_pulls/date=2024-03-31/1.jsonl.zst",
+                "line": 3,
+                "sha256": "ab" * 32,
+                "received": "2024-03-31T20:05:00Z",
+            }
+        ],
+    }
+
+    def explain(route: Route) -> None:
+        route.fulfill(json=explained)
+
+    with visit(browser, troubled, DESKTOP) as here:
+        here.page.route("**/v1/explain/irceline/spring/pm25/**", explain)
+        here.open("/station?network=irceline&station_id=spring")
+        here.page.get_by_text("Show every step").click()
+        steps = here.page.locator(".steps")
+        expect(steps).to_contain_text("date=2024-03-31/1.jsonl.zst")
+        expect(steps).to_contain_text("0.02 mg/m³ × 1,000 = 20 µg/m³")
+        expect(steps).to_contain_text("spike: suspect (40 / 30)")
+        # Where the server does not tell, the command is named.
+        here.page.unroute("**/v1/explain/irceline/spring/pm25/**")
+        here.page.reload()
+        here.page.get_by_text("Show every step").click()
+        command = "aq explain irceline spring pm25 2024-03-31T19:00Z"
+        expect(here.page.get_by_text(command)).to_be_visible()
 
 
 def test_a_server_that_stops_answering_makes_the_page_old(browser: Browser, troubled: str) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -51,13 +52,18 @@ def write_hours(services: Services, network: str, *parts: pl.DataFrame) -> None:
 def fill(services: Services) -> None:
     """Silence, a dead sensor, a missing hour, a day of 23 hours, a network that is down."""
     warehouse = services.warehouse
-    abidjan = {"timezone": "Africa/Abidjan", "parameters": ["pm25", "co"]}
+    abidjan: dict[str, Any] = {"timezone": "Africa/Abidjan", "parameters": ["pm25", "co"]}
     warehouse.replace(
         "airqino",
         STATIONS,
         pl.concat(station_frame(one, name=one, **abidjan) for one in ("silent", "dead", "holes")),
     )
-    brussels = {"country": "BE", "timezone": "Europe/Brussels", "latitude": 50.8, "longitude": 4.3}
+    brussels: dict[str, Any] = {
+        "country": "BE",
+        "timezone": "Europe/Brussels",
+        "latitude": 50.8,
+        "longitude": 4.3,
+    }
     warehouse.replace(
         "irceline", STATIONS, station_frame("spring", network="irceline", name="spring", **brussels)
     )
