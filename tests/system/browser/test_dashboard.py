@@ -190,6 +190,8 @@ def test_from_the_map_to_a_file(browser: Browser, served: str) -> None:
         ]
         expected = [newest["forecast_1_value"], newest["forecast_2_value"]]
         assert shown == pytest.approx(expected, rel=0.01)
+        page.get_by_role("radio", name="2 days").check()
+        here.settle()
         here.page.set_viewport_size(TALL)
         here.picture("station")
         here.page.set_viewport_size(DESKTOP)
