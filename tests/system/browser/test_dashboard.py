@@ -20,9 +20,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
+from tests.patience import PATIENCE_S
 from tests.system.browser.conftest import screenshot_folder
 from tests.system.browser.troubled import NOW, troubled_server
-from tests.system.integration.harness import PATIENCE_S, Installation
+from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS
 from tests.system.running import free_port, wait_until
 

@@ -30,6 +30,7 @@ CHECKS = [
 ]
 PATHS = (
     "/v1/stations",
+    "/v1/overview",
     "/v1/latest",
     "/v1/category",
     "/v1/hourly-readings",
@@ -41,6 +42,9 @@ PATHS = (
     "/v1/explain/{network}/{station_id}/{parameter}/{hour}",
     "/v1/publication",
     "/v1/publication/{key}",
+    "/v1/networks",
+    "/v1/network-days",
+    "/v1/index-categories",
     "/v1/tables/{name}",
     "/v1/attribution",
     "/healthz",
@@ -51,7 +55,7 @@ WITHOUT_PARAMETERS = {
     *("/v1/publication", "/v1/publication/{key}"),
     *("/v1/tables/{name}", "/v1/attribution", "/healthz", "/readyz"),
 }
-OF_DAYS = {"/v1/daily-averages", "/v1/gaps", "/v1/scores"}
+OF_DAYS = {"/v1/daily-averages", "/v1/gaps", "/v1/scores", "/v1/network-days"}
 
 
 @pytest.fixture(scope="session")
