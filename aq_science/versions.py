@@ -142,7 +142,11 @@ def with_withdrawals(
     """
     if versions.is_empty() or (absences.is_empty() and whole.is_empty()):
         return versions
-    known = versions.filter(pl.col("value_native").is_not_null())
+    known = versions
+    if whole.is_empty():
+        # To look for the first value of every hour takes longer than all else here.
+        known = known.join(absences, on=[*KEY, "sensor_id"], how="semi", nulls_equal=True)
+    known = known.filter(pl.col("value_native").is_not_null())
     first = known.group_by(*KEY, "sensor_id").agg(
         pl.col("pulled_at").min().alias("first"), pl.col("unit_native").last()
     )
