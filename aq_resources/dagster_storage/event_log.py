@@ -2,27 +2,38 @@
 
 Dagster hands over events in batches (`DAGSTER_EVENT_BATCH_SIZE`), but its SQLite storage opens two
 databases and commits twice for each single event, which is most of the time of a range of years.
-Here a batch takes two transactions in all. The databases are the same; either class reads them.
+Here a batch takes two statements in all, and the index stays open between two events of a process.
+The databases are the same; either class reads them.
 Which plans were not carried out is asked in one question, where Dagster reads the newest events of
 every partition to tell.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from inspect import getfile
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import (
+    SqlEventLogStorageMetadata,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.sql import get_alembic_config
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, NullPool, create_engine, exists, select
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, exists, select
+from sqlalchemy.exc import DatabaseError
 
 # Those whose storage is only rows: run and check events have more to do, one by one.
 _BATCHED = frozenset(
@@ -41,11 +52,9 @@ _MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 _ENGINES_KEPT = 16
 
 
-@lru_cache(_ENGINES_KEPT)
-def _engine(address: str) -> Engine:
-    return create_engine(
-        address, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
-    )
+@lru_cache(1)
+def _migrations() -> ScriptDirectory:
+    return ScriptDirectory.from_config(get_alembic_config(getfile(SqliteEventLogStorage)))
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
@@ -53,20 +62,73 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     `history/runs` below `base_dir`, where the stock default keeps them below DAGSTER_HOME.
     """
 
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        super().__init__(base_dir, inst_data)
+
+    def dispose(self) -> None:
+        """Dagster's hook: close what is open."""
+        super().dispose()
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         """Dagster's hook: as the stock storage, but for an engine that is kept.
 
         A new one for each event would compile every statement anew, which takes far longer than
-        what the statement does. Connections are closed after use, as in the stock storage.
+        what the statement does.
         """
         with self._db_lock:
-            engine = _engine(self.conn_string_for_shard(shard))
+            engine = self._engine(shard)
             if shard not in self._initialized_dbs:
                 self._initdb(engine)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        """The engine of a database; those that were not used for long are given up."""
+        if shard not in self._engines:
+            # The last connection that closes moves the journal into the database: a run's is
+            # watched for that change, the index is spared it.
+            kept = {"poolclass": QueuePool, "pool_size": 1} if shard == INDEX_SHARD_NAME else {}
+            self._engines[shard] = create_engine(
+                self.conn_string_for_shard(shard),
+                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+                **(kept or {"poolclass": NullPool}),
+            )
+        self._engines.move_to_end(shard)
+        while len(self._engines) > _ENGINES_KEPT:
+            self._engines.popitem(last=False)[1].dispose()
+        return self._engines[shard]
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Dagster's hook: make the tables of a database that is new.
+
+        The stock storage reads its seventy migration scripts twice for each run's database, though
+        it migrates none of them.
+        """
+        try:
+            with engine.connect() as connection:
+                if MigrationContext.configure(connection).get_current_revision() is not None:
+                    return
+            if not for_index_shard:
+                self._make_tables(engine)
+                return
+        except DatabaseError:
+            # Another process is on the same: the stock storage waits for it.
+            pass
+        super()._initdb(engine, for_index_shard)
+
+    @staticmethod
+    def _make_tables(engine: Engine) -> None:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        with engine.begin() as connection:
+            SqlEventLogStorageMetadata.create_all(connection)
+            MigrationContext.configure(connection).stamp(_migrations(), "head")
 
     @classmethod
     def from_config_value(
@@ -100,19 +162,15 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                     self.store_event(event)
 
     def _store_asset_events(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
-        statements = [self.prepare_insert_event(event) for event in events]
+        rows = [self._event_to_row(event) for event in events]
+        insert, number = SqlEventLogStorageTable.insert(), SqlEventLogStorageTable.c.id
         # The run's database first, as the stock storage does: where a batch fails, Dagster stores
         # its events again one by one, and only the index must not have any of them twice.
         with self.run_connection(run_id) as connection:
-            for statement in statements:
-                connection.execute(statement)
+            connection.execute(insert, rows)
         with self.index_transaction() as connection:
-            ids = []
-            for statement in statements:
-                inserted = connection.execute(statement).inserted_primary_key
-                if inserted is None:
-                    raise RuntimeError("SQLite gave a stored event no id")
-                ids.append(inserted[0])
+            numbered = insert.returning(number, sort_by_parameter_order=True)
+            ids = list(connection.execute(numbered, rows).scalars())
             self._store_asset_event_tags(connection, events, ids)
             # The asset's row remembers its last event of each type: earlier ones need no visit.
             last: dict[Any, tuple[dg.EventLogEntry, int]] = {}
