@@ -36,7 +36,7 @@ _SOCKET = "code.sock"
 _CODE_SERVER = "code server"
 # What each imports before it is let in, by its module.
 _IMPORTS = {
-    "dagster": ["dagster._cli"],
+    "aq_platform.code_server": ["aq_resources.dagster_storage.warm_runs"],
     "dagster._daemon": ["dagster._daemon.cli"],
     "aq_serving.server": ["aq_serving.app"],
     "aq_platform.webserver": ["dagster_webserver.cli", "dagster_webserver.app"],
@@ -159,10 +159,10 @@ def _commands(folder: Path, host: str, ports: Ports) -> dict[str, list[str]]:
     workspace = folder / "workspace.yaml"
     server = {"socket": address, "location_name": _LOCATION}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-    code = ["code-server", "start", "-s", address, "-m", _MODULE, "--location-name", _LOCATION]
+    code = ["-s", address, "-m", _MODULE, "--location-name", _LOCATION]
     webserver = ["aq_platform.webserver", "-h", host, "-w", str(workspace), "-p"]
     commands = {
-        _CODE_SERVER: ["dagster", *code, "--use-python-environment-entry-point"],
+        _CODE_SERVER: ["aq_platform.code_server", *code, "--use-python-environment-entry-point"],
         "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
         "webserver": [*webserver, str(ports.ui)],
     }

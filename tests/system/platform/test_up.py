@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield Platform(installation, running, *ports)
     finally:
         running.end()
+
+
+def test_runs_begin_as_copies_of_a_process_that_is_ready(platform: Platform) -> None:
+    servers = psutil.Process(platform.running.process.pid).children(recursive=True)
+    warm = [one for one in servers if "multiprocessing.forkserver" in " ".join(one.cmdline())]
+    assert len(warm) == (1 if sys.platform == "linux" else 0)
 
 
 def test_the_ui_knows_every_asset_group(platform: Platform) -> None:

@@ -191,6 +191,18 @@ NEEDS = [
         "event_log marks a new database as one that needs no migration",
     ),
     Need(
+        "dagster._cli.api",
+        "grpc_command",
+        (),
+        "warm_runs serves code as Dagster's own command does",
+    ),
+    Need(
+        "dagster._grpc.server",
+        "DagsterApiServer",
+        ("StartRun",),
+        "warm_runs gives the code server another way to start runs",
+    ),
+    Need(
         "dagster._core.storage.sqlite",
         "SQLITE_BUSY_TIMEOUT_SECONDS",
         (),
@@ -300,6 +312,18 @@ def test_undocumented_attributes_are_there(owner: type, name: str) -> None:
 def test_the_event_log_answers_what_it_is_asked(name: str) -> None:
     storage = type(dg.DagsterInstance.ephemeral().event_log_storage)
     assert hasattr(storage, name), gone(f"{storage.__name__}.{name}", OF_THE_EVENT_LOG[name])
+
+
+def test_the_code_server_starts_runs_by_the_context_that_is_replaced() -> None:
+    from dagster._cli.api import grpc_command
+    from dagster._grpc.server import DagsterApiServer
+
+    purpose = "aq_resources.dagster_storage.warm_runs forks runs from a warm process"
+    assert grpc_command.callback is not None
+    used = grpc_command.callback.__code__.co_names + grpc_command.callback.__code__.co_varnames
+    assert DagsterApiServer.__name__ in used, gone("grpc_command's DagsterApiServer", purpose)
+    started = DagsterApiServer.StartRun.__code__.co_names
+    assert "_mp_ctx" in started, gone("DagsterApiServer._mp_ctx", purpose)
 
 
 def test_the_daemon_can_be_started_as_a_module() -> None:
