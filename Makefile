@@ -94,6 +94,7 @@ bench: setup
 	$(CLEAN) $(BIN)/python -m benchmarks.forecasting
 	$(CLEAN) $(BIN)/python -m benchmarks.commands
 	$(CLEAN) $(BIN)/python -m benchmarks.partitions_page
+	$(CLEAN) $(BIN)/python -m benchmarks.launched_run
 	$(CLEAN) $(BIN)/python -m benchmarks.latency
 	$(CLEAN) $(BIN)/python -m benchmarks.archive
 	$(CLEAN) $(BIN)/python -m benchmarks.requests

@@ -24,7 +24,7 @@ MINUTES = float(os.environ.get("AQ_BENCH_MINUTES", "60"))
 STATIONS = 100
 SAMPLE_SECONDS = 15.0
 _NAMES = {
-    "code-server": "code server",
+    "aq_platform.code_server": "code server",
     "dagster._daemon": "daemon",
     "aq_platform.webserver": "webserver",
 }
@@ -81,9 +81,7 @@ def resident(process: psutil.Process) -> float:
     total = process.memory_info().rss
     for child in process.children():
         try:
-            if "dagster api grpc" in " ".join(child.cmdline()) or "api grpc" in " ".join(
-                child.cmdline()
-            ):
+            if "multiprocessing.forkserver" in " ".join(child.cmdline()):
                 total += child.memory_info().rss
         except psutil.NoSuchProcess:
             continue
