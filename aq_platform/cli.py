@@ -35,7 +35,7 @@ Networks = Annotated[list[str] | None, typer.Argument(help="Networks; all enable
 
 
 def dashboard_address() -> str:
-    """Where `aq serve` shows the pages by the environment's settings."""
+    """Where `aq up` and `aq serve` show the pages by the environment's settings."""
     from aq_serving.settings import ApiSettings
 
     settings = ApiSettings()
@@ -107,8 +107,11 @@ def demo(
                 ok &= carry_out(runner, config.name, runner.backfill(config, first, today))
                 ok &= carry_out(runner, config.name, runner.refresh(config))
             print_findings(runner.services, out)
-        out.print(f"\nSee it in the dashboard: [bold]aq serve[/], then open {dashboard_address()}")
-        out.print("See it in the Dagster UI: [bold]make up[/] (or `aq up --sandbox`).")
+        out.print(
+            "\nSee it: [bold]make up[/] (or `aq up --sandbox`) opens the Dagster UI, and the "
+            f"dashboard at {dashboard_address()}",
+            soft_wrap=True,
+        )
         if not ok:
             raise typer.Exit(1)
 

@@ -105,7 +105,7 @@ def _serve_alone(services: Services, host: str, ports: Ports, console: Console) 
             if ports.read_only is not None:
                 console.print(f"For looking only: http://{host}:{ports.read_only}")
             if ports.api is not None:
-                console.print(f"The API: http://{host}:{ports.api}/docs")
+                console.print(f"The dashboard and the API: http://{host}:{ports.api}")
             if IngestSettings().up:
                 env = _environment(services, home, url)
                 children["ingest"] = child.start(["aq_serving.ingest"], env)

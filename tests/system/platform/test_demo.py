@@ -28,7 +28,6 @@ def test_the_demo_shows_stations_averages_and_forecasts(tmp_path: Path, invoke: 
         "µg/m³",
         "mg/m³",
         "aq up",
-        "aq serve",
         "http://127.0.0.1:8700",
     ):
         assert text in done.stdout

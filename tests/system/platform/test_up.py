@@ -79,16 +79,18 @@ def test_the_ui_itself_is_served(platform: Platform) -> None:
 
 
 def test_the_api_is_served_beside_it(platform: Platform) -> None:
-    [line] = [line for line in platform.running.said if line.startswith("The API: ")]
-    url = line.removeprefix("The API: ").strip()
+    begin = "The dashboard and the API: "
+    [line] = [line for line in platform.running.said if line.startswith(begin)]
+    url = line.removeprefix(begin).strip()
 
     def described() -> dict[str, object] | None:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{url[:-5]}/v1/openapi.json", trust_env=False, timeout=60).json()
+            return httpx.get(f"{url}/v1/openapi.json", trust_env=False, timeout=60).json()
         return None
 
-    assert url.endswith("/docs")
     assert "/v1/latest" in wait_until(described)["paths"]
+    page = httpx.get(url, timeout=PATIENCE_S, trust_env=False)
+    assert page.headers["content-type"].startswith("text/html")
 
 
 def test_a_backfill_and_single_runs_launched_in_the_ui_succeed(platform: Platform) -> None:
