@@ -12,7 +12,7 @@ import polars as pl
 
 from aq_assets.declare import asset_check, multi_asset_check
 from aq_assets.forecast_drift import build_drift_check
-from aq_assets.freshness import allowed_silence, newest_hour
+from aq_assets.freshness import allowed_silence
 from aq_assets.hourly_readings import ANSWERS_SET_ASIDE
 from aq_assets.metadata import percent, table_metadata
 from aq_assets.partitions import partition_window
@@ -21,6 +21,7 @@ from aq_resources.network_client import SET_ASIDE
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_is_pushed
 from aq_resources.services import Services
+from aq_resources.stores.newest_hour import newest_hour
 from aq_science.freshness import age_of_readings, is_recent
 from aq_science.tables.core import Table, broken_rows
 from aq_science.tables.daily_averages import COMPLETENESS

@@ -31,6 +31,7 @@ app.add_typer(devices.app, name="devices")
 DEMO_DAYS = 60
 # As many as networks.yaml names by default, and room for more.
 SANDBOX_STATIONS = 100
+METRICS_PORT = 8720
 Networks = Annotated[list[str] | None, typer.Argument(help="Networks; all enabled ones if none")]
 
 
@@ -511,6 +512,37 @@ def _key_file() -> KeyFile:
     return KeyFile(ApiSettings().keys_in(Settings().home))
 
 
+@app.command()
+def metrics(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; AQ_METRICS_HOST without")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help=f"Port; AQ_METRICS_PORT without, else {METRICS_PORT}")
+    ] = None,
+) -> None:
+    """Serve measurements of the platform to Prometheus; Ctrl-C stops it.
+
+    `aq up` does it itself where AQ_METRICS_PORT is set.
+    """
+    with readable_errors():
+        from aq_platform.metrics.exporter import serve_metrics
+        from aq_resources.metrics.settings import MetricsSettings
+        from aq_resources.services import Services
+
+        services, settings = Services.from_environment(), MetricsSettings()
+        report_invalid(services)
+        chosen = host or settings.host, port or settings.port or METRICS_PORT
+        address = f"http://{chosen[0]}:{chosen[1]}/metrics"
+        serve_metrics(
+            services,
+            settings,
+            *chosen,
+            lambda: err.print(f"Metrics at {address}", highlight=False, soft_wrap=True),
+        )
+
+
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         out.print(legible(line), highlight=False, markup=False, soft_wrap=True)
@@ -601,3 +633,7 @@ def _serve_sandbox(config: SandboxConfig, host: str, port: int) -> None:
         raise SettingsError(
             f"{host}:{port} cannot be listened on ({error.strerror}): choose another --port."
         ) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -23,6 +23,7 @@ from aq_platform import child
 from aq_platform.instance import open_instance, prepare_home, set_pool_limits
 from aq_platform.up_lock import only_one
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.network_settings import networks_path
 from aq_resources.services import Services
 from aq_serving.ingest.settings import IngestSettings
@@ -40,6 +41,7 @@ _IMPORTS = {
     "dagster._daemon": ["dagster._daemon.cli"],
     "aq_serving.server": ["aq_serving.app"],
     "aq_platform.webserver": ["dagster_webserver.cli", "dagster_webserver.app"],
+    "aq_platform.cli": ["aq_platform.metrics.exporter"],
 }
 
 Children = dict[str, subprocess.Popen[bytes]]
@@ -92,6 +94,9 @@ def _serve_alone(services: Services, host: str, ports: Ports, console: Console) 
             raise SettingsError(f"{option} must differ from {taken[port]}: they are two servers.")
         taken[port] = option
         _refuse_taken_port(host, port, option)
+    metrics = MetricsSettings()
+    if metrics.port is not None:
+        _refuse_taken_port(metrics.host, metrics.port, "AQ_METRICS_PORT")
     home = prepare_home(services.settings)
     stop = threading.Event()
     # Sockets allow short paths only, which AQ_HOME need not be.
@@ -109,9 +114,13 @@ def _serve_alone(services: Services, host: str, ports: Ports, console: Console) 
             if IngestSettings().up:
                 env = _environment(services, home, url)
                 children["ingest"] = child.start(["aq_serving.ingest"], env)
-            for name, command in _commands(Path(folder), host, ports).items():
+            commands = _commands(Path(folder), host, ports)
+            if metrics.port is not None:
+                console.print(f"Metrics at http://{metrics.host}:{metrics.port}/metrics")
+                commands["metrics"] = ["aq_platform.cli", "metrics"]
+            for name, command in commands.items():
                 children[name] = child.start(
-                    [*command, "--log-level", "warning"],
+                    command,
                     _environment(services, home, url),
                     records if name == _CODE_SERVER else code,
                     _IMPORTS[command[0]],
@@ -170,7 +179,7 @@ def _commands(folder: Path, host: str, ports: Ports) -> dict[str, list[str]]:
         commands["read-only webserver"] = [*webserver, str(ports.read_only), "--read-only"]
     if ports.api is not None:
         commands["API"] = ["aq_serving.server", "--host", host, "--port", str(ports.api)]
-    return commands
+    return {name: [*command, "--log-level", "warning"] for name, command in commands.items()}
 
 
 def _environment(services: Services, home: Path, url: str) -> dict[str, str]:

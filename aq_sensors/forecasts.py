@@ -8,11 +8,11 @@ from datetime import date, datetime
 import dagster as dg
 import msgspec
 
-from aq_assets.freshness import newest_hour
 from aq_resources.io_managers import HOUR_KEY
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
 from aq_resources.services import Services
+from aq_resources.stores.newest_hour import newest_hour
 from aq_science.windows import HOUR
 from aq_sensors.cursors import Instant, read_cursor
 from aq_sensors.instance_queries import newest_materialization, run_outcomes, run_status

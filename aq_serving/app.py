@@ -25,6 +25,7 @@ from aq_resources.documents.forms import Format
 from aq_resources.services import Services
 from aq_serving.context import Context
 from aq_serving.front import Front
+from aq_serving.metrics import RequestMetrics
 from aq_serving.pages.files import add_pages
 from aq_serving.problems import ProblemDetails, ProblemError, problem_response
 from aq_serving.reader import Reader
@@ -129,6 +130,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
             allow_methods=["GET"],
             expose_headers=["ETag", "Link", "Attribution", "Retry-After"],
         )
+    app.add_middleware(RequestMetrics)
     app.add_middleware(HeadAsGet)
     front.install(app)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]

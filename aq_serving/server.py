@@ -13,8 +13,10 @@ from pathlib import Path
 
 import uvicorn
 
+from aq_resources.metrics.settings import MetricsSettings
 from aq_serving.front import RATES_FILE
 from aq_serving.limits import SharedRates
+from aq_serving.metrics import api_metrics
 from aq_serving.protocol import ServingProtocol
 from aq_serving.settings import ApiSettings
 
@@ -41,14 +43,15 @@ def serve_api(
         workers: Processes; as many as the settings say without.
         log_level: Of what uvicorn says itself.
     """
+    processes = settings.workers if workers is None else workers
     _allow_files(settings.most_connections + _OTHER_FILES)
-    with _shared_rates():
+    with _shared_rates(), api_metrics(MetricsSettings(), processes):
         uvicorn.run(
             "aq_serving.app:from_environment",
             factory=True,
             host=settings.host if host is None else host,
             port=settings.port if port is None else port,
-            workers=settings.workers if workers is None else workers,
+            workers=processes,
             http=ServingProtocol,
             log_level=log_level,
             # A line a request would cost more than the answer; a proxy keeps such a log.

@@ -32,6 +32,8 @@ LISTED = 10
 KEPT_WINDOWS = 100
 # Keys of incidents, by kind: they are stored.
 _RUN, _CHECK, _SILENT, _ABANDONED = "run ", "check ", "silent ", "given up "
+# What the metrics call them, by the beginning of a key.
+KINDS = {_RUN: "run", _CHECK: "check", _SILENT: "silent", _ABANDONED: "given_up"}
 
 
 def decide_alerts(

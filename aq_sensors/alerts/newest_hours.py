@@ -6,9 +6,10 @@ from datetime import datetime
 
 import polars as pl
 
-from aq_assets.freshness import allowed_silence, newest_hour
+from aq_assets.freshness import allowed_silence
 from aq_resources.failures import PlatformFailure
 from aq_resources.services import Services
+from aq_resources.stores.newest_hour import newest_hour
 from aq_science.freshness import is_recent
 from aq_sensors.alerts.evidence import NewestHour
 from aq_sensors.alerts.state import AlertState

@@ -16,6 +16,7 @@ from aq_sensors.alerts.state import AlertState
 from aq_sensors.cursors import read_cursor, write_cursor
 from aq_sensors.switches import sensor_status
 
+NAME = "alerts"
 TICK_SECONDS = 30
 
 AbandonedDays = Callable[[dg.SensorEvaluationContext], Sequence[AbandonedDay] | None]
@@ -27,7 +28,7 @@ def build_alerts(
     """The sensor; `abandoned_days` gives the days not requested any more, None if unknown."""
 
     @dg.sensor(
-        name="alerts",
+        name=NAME,
         minimum_interval_seconds=TICK_SECONDS,
         default_status=sensor_status(services),
         description=(

@@ -26,6 +26,8 @@ from yamllint.config import YamlLintConfig  # type: ignore[import-untyped,unused
 from aq_platform.instance import BATCH_SIZE, open_instance
 from aq_resources.alert_channels import AlertSettings
 from aq_resources.dagster_storage.event_log import BatchingSqliteEventLogStorage
+from aq_resources.logs import LogSettings
+from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_serving.ingest.settings import IngestSettings
@@ -318,6 +320,8 @@ class TestCompose:
             AlertSettings,
             ApiSettings,
             IngestSettings,
+            MetricsSettings,
+            LogSettings,
             *(settings_class(n) for n in known_networks()),
         ]
         return {

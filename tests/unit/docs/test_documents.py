@@ -12,6 +12,8 @@ from typer.main import get_command
 
 from aq_platform.cli import app
 from aq_resources.alert_channels import AlertSettings
+from aq_resources.logs import LogSettings
+from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.network_settings import (
     Area,
     NetworkConfig,
@@ -90,6 +92,8 @@ class TestSettings:
             AlertSettings,
             ApiSettings,
             IngestSettings,
+            MetricsSettings,
+            LogSettings,
         ]
         classes += [settings_class(network) for network in known_networks()]
         declared = [

@@ -1,0 +1,1 @@
+"""The platform's metrics for Prometheus: Dagster's records, the stores, the data."""
