@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,12 +59,18 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001
 @app.callback()
 def common(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001
         bool,
         typer.Option("--version", help="Print the version", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Air-quality data platform: pull, clean, average, forecast and serve."""
+    # A command that logs text has no need of what makes JSON.
+    if os.environ.get("AQ_LOG_FORMAT"):
+        from aq_resources.logs import configure_logs
+
+        with readable_errors():
+            configure_logs()
 
 
 class Format(enum.StrEnum):

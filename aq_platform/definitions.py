@@ -12,8 +12,10 @@ from aq_assets.chain import build_chain
 from aq_assets.describe import FILES, SERVICES, TABLES
 from aq_assets.publication import build_union_publication
 from aq_assets.upkeep import build_upkeep
+from aq_resources.dagster_storage import run_logs
 from aq_resources.dagster_storage.run_health import BEATING_EXECUTOR
 from aq_resources.io_managers import DuckDBIOManager
+from aq_resources.logs import configure_logs
 from aq_resources.services import Services
 from aq_sensors.automation import daily_condition
 from aq_sensors.definitions import build_sensors
@@ -62,5 +64,7 @@ def build_defs(services: Services | None = None, **resources: Any) -> dg.Definit
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What webserver, daemon and code server load."""
+    """What webserver, daemon and code server load, and the process of a run."""
+    configure_logs()
+    run_logs.install()
     return build_defs()

@@ -18,6 +18,7 @@ from aq_platform.instance import PROCESS_TAG
 from aq_platform.processes import own_identity
 from aq_resources.dagster_storage.run_health import beating
 from aq_resources.io_managers import HOUR_KEY
+from aq_resources.logs import logs_of_run
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.run_failures import check_detail, step_failure_reason
 from aq_resources.services import Services
@@ -200,7 +201,8 @@ class Runner:
             "network": config.name,
         }
         run_id = str(uuid4())
-        with beating(self.instance, run_id):
+        about = {**tags, **({"dagster/partition": key} if key else {})}
+        with beating(self.instance, run_id), logs_of_run(run_id, job.name, about):
             executed = job.execute_in_process(
                 instance=self.instance,
                 tags=tags,

@@ -23,6 +23,7 @@ from aq_platform import child
 from aq_platform.instance import open_instance, prepare_home, set_pool_limits
 from aq_platform.up_lock import only_one
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.logs import LogSettings
 from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.network_settings import networks_path
 from aq_resources.services import Services
@@ -179,7 +180,9 @@ def _commands(folder: Path, host: str, ports: Ports) -> dict[str, list[str]]:
         commands["read-only webserver"] = [*webserver, str(ports.read_only), "--read-only"]
     if ports.api is not None:
         commands["API"] = ["aq_serving.server", "--host", host, "--port", str(ports.api)]
-    return {name: [*command, "--log-level", "warning"] for name, command in commands.items()}
+    form = "json" if LogSettings().as_json else "colored"
+    logs = ["--log-level", "warning", "--log-format", form]
+    return {name: [*command, *logs] for name, command in commands.items()}
 
 
 def _environment(services: Services, home: Path, url: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aq_resources.documents.forms import Format
+from aq_resources.logs import configure_logs
 from aq_resources.services import Services
 from aq_serving.context import Context
 from aq_serving.front import Front
@@ -139,6 +140,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application as the environment's settings describe it: what a worker serves."""
+    configure_logs()
     return create_app(Services.from_environment(), ApiSettings())
 
 

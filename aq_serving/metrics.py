@@ -25,7 +25,7 @@ from aq_serving.reader import Reader
 
 # prometheus_client's own name, which it looks for when it is imported.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-# Nobody waits for these reads.
+# No one waits for these reads.
 QUERY_SECONDS = 60.0
 # A path that is no route's: as one value, or every scanner would make series of its own.
 NO_ROUTE = "none"

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
+from aq_resources.logs import LogSettings
 from aq_resources.metrics.settings import MetricsSettings
 from aq_serving.front import RATES_FILE
 from aq_serving.limits import SharedRates
@@ -57,6 +59,8 @@ def serve_api(
             # A line a request would cost more than the answer; a proxy keeps such a log.
             access_log=False,
             server_header=False,
+            # Without a form of its own uvicorn logs as the process does.
+            log_config=None if LogSettings().as_json else LOGGING_CONFIG,
             timeout_worker_healthcheck=WORKER_START_SECONDS,
         )
 
@@ -94,6 +98,7 @@ def main() -> None:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--log-level", required=True)
+    parser.add_argument("--log-format", help="That of the settings counts")
     asked = parser.parse_args()
     serve_api(ApiSettings(), asked.host, asked.port, log_level=asked.log_level)
 

@@ -24,7 +24,7 @@ from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.services import Services
 from aq_serving.reader import Reader
 
-# Nobody waits for these reads; on a busy machine they may take long.
+# No one waits for these reads; on a busy machine they may take long.
 QUERY_SECONDS = 60.0
 # One for each part that asks the warehouse.
 CONNECTIONS = 2

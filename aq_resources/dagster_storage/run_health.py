@@ -28,6 +28,8 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._serdes import ConfigurableClassData
 
+from aq_resources.logs import logs_of_run
+
 _LOG = logging.getLogger("aq.runs")
 _BEAT_SECONDS = 15.0
 _PATIENCE_SECONDS = 120
@@ -186,7 +188,11 @@ class _BeatingExecutor(InProcessExecutor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        with beating(plan_context.instance, plan_context.run_id):
+        run = plan_context.dagster_run
+        with (
+            logs_of_run(run.run_id, run.job_name, run.tags),
+            beating(plan_context.instance, run.run_id),
+        ):
             yield from super().execute(plan_context, execution_plan)
 
 

@@ -23,7 +23,16 @@ Measure = Callable[[], Iterable[Metric]]
 
 
 def gauge(name: str, text: str, labels: Iterable[str] = ()) -> GaugeMetricFamily:
-    """A family of gauges, whose help is `text`."""
+    """A family of gauges.
+
+    Args:
+        name: As Prometheus has it, with its unit.
+        text: Its help.
+        labels: Names of its labels.
+
+    Returns:
+        Without samples yet.
+    """
     return GaugeMetricFamily(name, text, labels=list(labels))
 
 

@@ -36,9 +36,19 @@ from tests.servers.postgres import PostgresServer, programs
 
 ROOT = Path(__file__).resolve().parents[3]
 INSTANCES = ["deploy/dagster.yaml", "deploy/dagster.celery.yaml"]
-YAML_FILES = ["compose.yaml", *INSTANCES, "deploy/workspace.yaml", "deploy/helm-values.yaml"]
+MONITORING = [
+    *("deploy/prometheus/prometheus.yml", "deploy/prometheus/alerts.yml"),
+    *("deploy/grafana/provisioning/dashboards/aq.yaml",),
+    *("deploy/grafana/provisioning/datasources/prometheus.yaml",),
+]
+YAML_FILES = [
+    *("compose.yaml", *INSTANCES, "deploy/workspace.yaml", "deploy/helm-values.yaml"),
+    *MONITORING,
+]
 # Servers that the containers share.
-SERVICES = ("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "aq")
+SERVICES = (
+    *("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "metrics", "aq"),
+)
 LINT = YamlLintConfig("{extends: relaxed, rules: {line-length: {max: 110}}}")
 
 
@@ -226,6 +236,8 @@ class TestCompose:
             "webserver": ["127.0.0.1:3000:3000"],
             "webserver-read-only": ["127.0.0.1:3001:3000"],
             "api": ["127.0.0.1:8700:8700"],
+            "prometheus": ["127.0.0.1:9090:9090"],
+            "grafana": ["127.0.0.1:3002:3000"],
         }
         assert "--read-only" in compose["services"]["webserver-read-only"]["command"]
         assert "--read-only" not in compose["services"]["webserver"]["command"]
@@ -243,12 +255,13 @@ class TestCompose:
 
     def test_only_what_asks_the_world_reaches_it(self, compose: dict[str, Any]) -> None:
         networks = compose["networks"]
-        assert networks == {"stores": {"internal": True}, "inner": {"internal": True}, "outer": {}}
+        inside = {name: {"internal": True} for name in ("stores", "inner", "watch")}
+        assert networks == {**inside, "outer": {}}
         of = {name: set(service["networks"]) for name, service in compose["services"].items()}
         # A published port needs a network that is not internal.
         assert {name for name, own in of.items() if "outer" in own} == {
             *("code", "aq", "api"),
-            *("webserver", "webserver-read-only"),
+            *("webserver", "webserver-read-only", "prometheus", "grafana"),
         }
         # Dagster's code server asks for no login.
         assert {name for name, own in of.items() if "inner" in own}.isdisjoint({"postgres", "s3"})

@@ -229,8 +229,14 @@ NEEDS = [
     Need(
         "dagster._core.execution.context.system",
         "PlanOrchestrationContext",
-        ("instance", "run_id"),
+        ("instance", "dagster_run"),
         "our executor learns which run it executes",
+    ),
+    Need(
+        "dagster._core.execution",
+        "context_creation_job",
+        ("default_system_loggers",),
+        "run_logs has runs log JSON on the console",
     ),
     Need(
         "dagster._core.execution.plan.plan",

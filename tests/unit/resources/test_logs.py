@@ -1,0 +1,153 @@
+"""Lines of JSON, and what they say they are about."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.execution import context_creation_job
+
+from aq_resources.dagster_storage import run_logs
+from aq_resources.dagster_storage.run_health import BEATING_EXECUTOR
+from aq_resources.failures import SettingsError
+from aq_resources.logs import (
+    JsonHandler,
+    LogSettings,
+    configure_logs,
+    logs_of_run,
+)
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What a process that logs JSON writes."""
+    monkeypatch.setenv("AQ_LOG_FORMAT", "json")
+    root, own = logging.getLogger(), logging.getLogger("aq")
+    before = root.handlers[:], own.level
+    configure_logs()
+    configure_logs()
+    [handler] = [one for one in root.handlers if isinstance(one, JsonHandler)]
+    text = io.StringIO()
+    handler.setStream(text)
+    yield text
+    root.handlers[:] = before[0]
+    own.setLevel(before[1])
+
+
+def read(lines: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.getvalue().splitlines()]
+
+
+def test_a_line_names_the_run_network_and_partition(lines: io.StringIO) -> None:
+    log = logging.getLogger("aq.stores")
+    with logs_of_run("r1", "airqino_readings", {"dagster/partition": "2026-10-02"}):
+        log.info("stored %d", 3)
+    log.warning("afterwards")
+    inside, outside = read(lines)
+    assert inside.pop("timestamp").endswith("Z")
+    assert inside == {
+        "event": "stored 3",
+        "logger": "aq.stores",
+        "level": "info",
+        "run_id": "r1",
+        "job": "airqino_readings",
+        "network": "airqino",
+        "partition": "2026-10-02",
+    }
+    assert "run_id" not in outside
+
+
+def test_a_range_is_named_by_its_ends_and_upkeep_by_no_network(lines: io.StringIO) -> None:
+    tags = {
+        "dagster/asset_partition_range_start": "2026-10-02",
+        "dagster/asset_partition_range_end": "2026-10-04",
+    }
+    with logs_of_run("r1", "upkeep", tags):
+        logging.getLogger("aq.x").info("…")
+    [line] = read(lines)
+    assert line["partition"] == "2026-10-02...2026-10-04"
+    assert "network" not in line
+
+
+def test_an_error_has_its_traceback_and_a_request_its_parts(lines: io.StringIO) -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("aq.serving").exception("defect")
+    access = logging.getLogger("uvicorn.access")
+    level = access.level
+    access.setLevel(logging.INFO)
+    form = '%s - "%s %s HTTP/%s" %d'
+    access.info(form, "127.0.0.1:1", "GET", "/v1/latest", "1.1", 200)
+    access.setLevel(level)
+    error, request = read(lines)
+    assert "ValueError: broken" in error["exception"]
+    assert (request["method"], request["path"], request["status"]) == ("GET", "/v1/latest", 200)
+
+
+def test_what_others_write_is_not_written_twice(lines: io.StringIO) -> None:
+    logger = logging.getLogger("dagster.daemon.made_up")
+    parent = logging.getLogger("dagster.daemon")
+    own = logging.NullHandler()
+    parent.addHandler(own)
+    logger.error("once")
+    parent.removeHandler(own)
+    logger.error("by the root")
+    assert [line["event"] for line in read(lines)] == ["by the root"]
+
+
+def test_text_is_the_default_and_other_forms_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AQ_LOG_FORMAT", raising=False)
+    assert not LogSettings().as_json
+    monkeypatch.setenv("AQ_LOG_FORMAT", "xml")
+    with pytest.raises(SettingsError, match="AQ_LOG_FORMAT"):
+        LogSettings()
+
+
+@dg.op(name="airqino__raw_pulls")
+def raw_pulls(context: dg.OpExecutionContext) -> None:
+    context.log.info("pulled 5 answers")
+    logging.getLogger("aq.http").info("asked again")
+
+
+@dg.job(executor_def=BEATING_EXECUTOR)
+def airqino_readings() -> None:
+    raw_pulls()
+
+
+@pytest.mark.server
+def test_a_run_says_what_it_is_about_on_its_console(
+    lines: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        context_creation_job,
+        "default_system_loggers",
+        context_creation_job.default_system_loggers,
+    )
+    run_logs.install()
+    (tmp_path / "dagster.yaml").write_text("python_logs: {python_log_level: INFO}")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        done = dg.execute_job(
+            dg.reconstructable(airqino_readings),
+            instance=instance,
+            tags={"dagster/partition": "2026-10-02"},
+        )
+    assert done.success
+    about = {
+        "run_id": done.run_id,
+        "job": "airqino_readings",
+        "network": "airqino",
+        "partition": "2026-10-02",
+    }
+    [own] = [line for line in read(lines) if line["event"] == "asked again"]
+    assert own.items() >= about.items()
+    console = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    [said] = [line for line in console if line["event"] == "pulled 5 answers"]
+    assert said.items() >= {**about, "step": "airqino__raw_pulls"}.items()
