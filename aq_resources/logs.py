@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -83,6 +83,22 @@ def json_formatter() -> structlog.stdlib.ProcessorFormatter:
     )
 
 
+class Run(Protocol):
+    """What is known of a run, as Dagster has it."""
+
+    @property
+    def run_id(self) -> str:
+        """Dagster's id."""
+
+    @property
+    def job_name(self) -> str:
+        """Its job, whose name begins with the network's."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its tags, which have the partition or range."""
+
+
 @contextmanager
 def logs_of_run(run_id: str, job: str, tags: Mapping[str, str]) -> Iterator[None]:
     """Let what is logged until the block ends name this run.
@@ -95,14 +111,19 @@ def logs_of_run(run_id: str, job: str, tags: Mapping[str, str]) -> Iterator[None
     Yields:
         Nothing.
     """
-    _RUN.update(_of_run(run_id, job, tags))
+    _RUN.update(_about_run(run_id, job, tags))
     try:
         yield
     finally:
         _RUN.clear()
 
 
-def _of_run(run_id: str | None, job: str | None, tags: Mapping[str, str]) -> dict[str, str]:
+def of_run(run: Run) -> dict[str, str]:
+    """A run's id, job, network and partition."""
+    return _about_run(run.run_id, run.job_name, run.tags)
+
+
+def _about_run(run_id: str | None, job: str | None, tags: Mapping[str, str]) -> dict[str, str]:
     found = {"run_id": run_id, "job": job, "network": _network(job, "_")}
     first, last = tags.get(_FIRST), tags.get(_LAST)
     found["partition"] = tags.get(_PARTITION) or (f"{first}...{last}" if first and last else None)
@@ -123,16 +144,16 @@ def _about(
     note: Mapping[str, Any] | None = getattr(record, "dagster_meta", None)
     if note is not None:
         event["event"] = note["orig_message"]
-        event |= _of_run(note["run_id"], note["job_name"], note["job_tags"])
+        event.update(_about_run(note["run_id"], note["job_name"], note["job_tags"]))
         if step := note["step_key"]:
             event["step"] = step
             # Assets of several networks may be in one run: the step is one's alone.
             if network := _network(step, "__"):
                 event["network"] = network
         return event
-    event |= _RUN
+    event.update(_RUN)
     if record.name == _ACCESS_LOG and isinstance(arguments, tuple):
-        event |= zip(_ACCESS, arguments, strict=False)
+        event.update(zip(_ACCESS, arguments, strict=False))
     return event
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aq_resources.metrics.air import forecasts_and_quality, freshness
@@ -78,13 +79,14 @@ class RequestMetrics:
 
 def _route_of(scope: Scope) -> str:
     """The route's pattern, which has few values; a mounted application's is its place."""
-    pattern = getattr(scope.get("route"), "path", None)
-    if pattern is None:
+    route = scope.get("route")
+    pattern = getattr(route, "path", None)
+    if pattern is None or isinstance(route, Mount):
         return str(scope.get("root_path") or NO_ROUTE)
     # A router that is included under a prefix knows its routes without it.
     missing = scope["path"].count("/") - pattern.count("/")
     if missing > 0 and ":path}" not in pattern:
-        return "/".join(scope["path"].split("/")[: missing + 1]) + pattern
+        return "/".join([*str(scope["path"]).split("/")[: missing + 1], pattern[1:]])
     return str(pattern)
 
 

@@ -28,6 +28,7 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._serdes import ConfigurableClassData
 
+from aq_resources.dagster_storage.run_traces import traced
 from aq_resources.logs import logs_of_run
 
 _LOG = logging.getLogger("aq.runs")
@@ -193,7 +194,7 @@ class _BeatingExecutor(InProcessExecutor):
             logs_of_run(run.run_id, run.job_name, run.tags),
             beating(plan_context.instance, run.run_id),
         ):
-            yield from super().execute(plan_context, execution_plan)
+            yield from traced(run, super().execute(plan_context, execution_plan))
 
 
 def _executor(context: dg.InitExecutorContext) -> _BeatingExecutor:

@@ -14,13 +14,15 @@ from dagster._core.execution import context_creation_job
 
 from aq_resources.logs import LogSettings, json_formatter
 
-_stock = context_creation_job.default_system_loggers
+# Dagster imports the name there and does not hand it on.
+_NAME = "default_system_loggers"
+_stock = getattr(context_creation_job, _NAME)
 
 
 def install() -> None:
     """Let the runs that this process executes log JSON, where that is set."""
     if LogSettings().as_json:
-        context_creation_job.default_system_loggers = _json_loggers
+        setattr(context_creation_job, _NAME, _json_loggers)
 
 
 def _json_loggers(

@@ -73,6 +73,14 @@ class Running:
             if not self._open_streams:
                 pytest.fail(f"ended with {self.process.wait()}: {self.said}")
 
+    def drain(self) -> None:
+        """Take what it has printed meanwhile into `said`."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                line = self._lines.get_nowait()
+                if line is not None:
+                    self.said.append(line)
+
     def servers(self) -> list[psutil.Process]:
         """Those it started itself; below them others come and go."""
         return psutil.Process(self.process.pid).children()

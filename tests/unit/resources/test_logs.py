@@ -20,6 +20,7 @@ from aq_resources.logs import (
     configure_logs,
     logs_of_run,
 )
+from aq_resources.traces import trace_provider
 
 
 @pytest.fixture
@@ -126,11 +127,8 @@ def test_a_run_says_what_it_is_about_on_its_console(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        context_creation_job,
-        "default_system_loggers",
-        context_creation_job.default_system_loggers,
-    )
+    stock = run_logs._stock
+    monkeypatch.setattr(context_creation_job, run_logs._NAME, stock)
     run_logs.install()
     (tmp_path / "dagster.yaml").write_text("python_logs: {python_log_level: INFO}")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
@@ -151,3 +149,34 @@ def test_a_run_says_what_it_is_about_on_its_console(
     console = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     [said] = [line for line in console if line["event"] == "pulled 5 answers"]
     assert said.items() >= {**about, "step": "airqino__raw_pulls"}.items()
+
+
+@pytest.mark.server
+def test_a_run_and_its_steps_are_spans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    (tmp_path / "dagster.yaml").write_text("python_logs: {python_log_level: ERROR}")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        tags = {"dagster/partition": "2026-10-02"}
+        done = dg.execute_job(dg.reconstructable(airqino_readings), instance=instance, tags=tags)
+    assert done.success
+    decoder, text, spans = json.JSONDecoder(), capsys.readouterr().out.strip(), []
+    while text:
+        span, end = decoder.raw_decode(text)
+        spans.append(span)
+        text = text[end:].strip()
+    step, run = spans
+    assert (step["name"], run["name"]) == ("airqino__raw_pulls", "airqino_readings")
+    assert step["parent_id"] == run["context"]["span_id"]
+    assert run["attributes"]["aq.partition"] == "2026-10-02"
+    assert run["attributes"]["aq.network"] == "airqino"
+    assert run["resource"]["attributes"]["service.name"] == "aq"
+
+
+def test_traces_to_an_unknown_place_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_TRACES_EXPORTER", raising=False)
+    assert trace_provider() is None
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "jaeger")
+    with pytest.raises(SettingsError, match="otlp"):
+        trace_provider()
