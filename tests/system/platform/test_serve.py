@@ -28,9 +28,10 @@ def free_port() -> int:
 
 
 def test_two_workers_answer_and_end(tmp_path: Path) -> None:
-    port = free_port()
+    port, metrics = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
-    process = Installation(tmp_path).start("serve", "--port", str(port), "--workers", "2")
+    installation = Installation(tmp_path).with_settings(AQ_METRICS_API_PORT=str(metrics))
+    process = installation.start("serve", "--port", str(port), "--workers", "2")
     try:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and process.poll() is None:
@@ -44,6 +45,9 @@ def test_two_workers_answer_and_end(tmp_path: Path) -> None:
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
         assert httpx.head(f"{url}/healthz", timeout=PATIENCE_S).content == b""
+        # Whichever worker counted it.
+        measured = httpx.get(f"http://127.0.0.1:{metrics}/metrics", timeout=PATIENCE_S).text
+        assert 'aq_http_requests_total{method="GET",route="/readyz",status="503"} 1.0' in measured
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=PATIENCE_S)
     finally:
@@ -119,3 +123,26 @@ def _first_answer(url: str, process: subprocess.Popen[str]) -> bytes:
         except httpx.TransportError:
             time.sleep(0.1)
     raise AssertionError("the server does not answer")
+
+
+def test_the_platforms_metrics_are_served_until_the_signal(tmp_path: Path) -> None:
+    port = free_port()
+    process = Installation(tmp_path).start("metrics", "--port", str(port))
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        text = ""
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S).text
+                # There is no warehouse yet, and that stops no other part.
+                if 'aq_measuring_errors_total{part="warehouse"} 1.0' in text:
+                    break
+            time.sleep(0.1)
+        assert "aq_disk_free_bytes" in text
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert not (tmp_path / "home" / "warehouse.sqlite").exists()
