@@ -20,4 +20,4 @@ class MetricsSettings(EnvironmentSettings):
     api_port: int | None = Field(
         None, ge=1, le=65535, description="Port of the API's; without, `aq serve` serves none"
     )
-    seconds: float = Field(30.0, gt=0, description="From one measurement to the next")
+    seconds: float = Field(60.0, gt=0, description="From one measurement to the next")

@@ -118,8 +118,16 @@ def test_the_data_is_measured_as_by_hand(services: Services, instance: dg.Dagste
     assert scrape("aq_quality_test_hours", network="airqino", test="spike") == 3
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalog(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the warehouse that `services` opens has its catalog."""
+    if request.param == "postgres":
+        database = request.getfixturevalue("postgres_database")
+        monkeypatch.setenv("AQ_WAREHOUSE", f"ducklake:postgres:{database}")
+
+
 def test_rows_are_those_that_a_query_counts(
-    services: Services, instance: dg.DagsterInstance
+    catalog: None, services: Services, instance: dg.DagsterInstance
 ) -> None:
     """Replaced rows are deletions to the catalog, and count no more."""
     issued = NOW.replace(hour=9, minute=0)

@@ -3,13 +3,16 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.execution import context_creation_job
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from aq_resources.dagster_storage import run_logs
 from aq_resources.dagster_storage.run_health import BEATING_EXECUTOR
@@ -172,6 +175,39 @@ def test_a_run_and_its_steps_are_spans(
     assert run["attributes"]["aq.partition"] == "2026-10-02"
     assert run["attributes"]["aq.network"] == "airqino"
     assert run["resource"]["attributes"]["service.name"] == "aq"
+
+
+@pytest.mark.server
+def test_a_collector_gets_the_spans_by_otlp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.append((self.path, body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever).start()
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    (tmp_path / "dagster.yaml").write_text("python_logs: {python_log_level: ERROR}")
+    try:
+        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+            dg.execute_job(dg.reconstructable(airqino_readings), instance=instance)
+    finally:
+        server.shutdown()
+        server.server_close()
+    [(path, body)] = taken
+    assert path == "/v1/traces"
+    [of_service] = ExportTraceServiceRequest.FromString(body).resource_spans
+    names = [span.name for scope in of_service.scope_spans for span in scope.spans]
+    assert names == ["airqino__raw_pulls", "airqino_readings"]
 
 
 def test_traces_to_an_unknown_place_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
