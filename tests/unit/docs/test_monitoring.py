@@ -144,7 +144,7 @@ class TestGrafana:
             "monitoring"
         }
         scraped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
-        assert scraped["scrape_configs"][0]["static_configs"] == [{"targets": ["metrics:8710"]}]
+        assert scraped["scrape_configs"][0]["static_configs"] == [{"targets": ["metrics:8720"]}]
 
 
 def as_grafana_reads(given: dict[str, Any]) -> dict[str, Any]:
