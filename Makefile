@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo up quick test check check-workflows format docs dashboard bench bench-check agreement load mlflow lock image clean
+.PHONY: help setup hooks demo up quick test check check-workflows format docs dashboard bench bench-check agreement load mlflow superset aws aws-check lock image clean
 
 help:
 	@echo "make setup   install everything into .venv"
@@ -25,6 +25,8 @@ help:
 	@echo "make agreement  compare numbers with those of other people's code"
 	@echo "make load    the API under load beside nginx; needs wrk and nginx"
 	@echo "make mlflow  record fits on an MLflow server of its own"
+	@echo "make superset  import the dashboard into a Superset of its own and compare its rows"
+	@echo "make aws     write the AWS template anew; make aws-check looks it over"
 	@echo "make lock    write the lock files anew; UPGRADE=1 takes the newest versions"
 	@echo "make image   build the container image aq-platform:local"
 	@echo "make clean   remove .venv and the demo's data (.aq)"
@@ -125,6 +127,22 @@ mlflow: setup
 	$(CLEAN) AQ_TEST_MLFLOW=build/mlflow/bin/mlflow \
 		$(BIN)/python -m pytest tests/system/integration/test_mlflow.py
 
+# Superset, which wants an older SQLAlchemy and numpy, in one of its own.
+superset: setup
+	$(BIN)/uv venv --quiet --allow-existing build/superset
+	$(BIN)/uv pip install --quiet --python build/superset --require-hashes -r deploy/superset.lock
+	$(CLEAN) AQ_TEST_SUPERSET=build/superset/bin/superset \
+		$(BIN)/python -m pytest tests/system/integration/test_superset.py
+
+aws: setup
+	mkdir -p build
+	$(BIN)/python deploy/aws/template.py > build/air-quality.yaml
+	mv build/air-quality.yaml deploy/aws/air-quality.yaml
+
+aws-check: setup
+	$(BIN)/cfn-lint --regions us-east-1 eu-west-1 --template deploy/aws/air-quality.yaml
+	$(CLEAN) $(BIN)/python -m pytest tests/unit/docs/test_aws.py
+
 COMPILE = $(BIN)/uv pip compile --universal --no-strip-extras --generate-hashes \
 	--no-emit-index-url --quiet $(if $(UPGRADE),--upgrade)
 
@@ -134,6 +152,7 @@ lock: setup
 	$(COMPILE) --constraints requirements.lock benchmarks/agreement.in -o benchmarks/agreement.lock
 	$(COMPILE) benchmarks/load.in -o benchmarks/load.lock
 	$(COMPILE) --python-version 3.11 deploy/mlflow.in -o deploy/mlflow.lock
+	$(COMPILE) --python-version 3.11 deploy/superset.in -o deploy/superset.lock
 
 image:
 	docker build --tag aq-platform:local .

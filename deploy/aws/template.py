@@ -549,7 +549,6 @@ def stores(template: Template) -> None:
             DeletionProtection=True,
             AutoMinorVersionUpgrade=True,
             EnableCloudwatchLogsExports=["postgresql"],
-            EnablePerformanceInsights=True,
             Tags=tags("postgres"),
         )
     )

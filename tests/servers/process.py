@@ -105,8 +105,17 @@ class OwnedProcess:
         environment: dict[str, str],
         answers: Callable[[], bool],
         user: str | None = None,
+        patience_s: float = START_TIMEOUT_S,
     ) -> None:
-        """Start the server and wait until it answers; stopped again when it does not."""
+        """Start the server and wait until it answers; stopped again when it does not.
+
+        Args:
+            command: What is started.
+            environment: All of its environment.
+            answers: Whether it does.
+            user: As whom it runs; as this process without.
+            patience_s: How long it may take to answer.
+        """
         if self._server is not None:
             raise RuntimeError("the server is already started")
         with self.log.open("ab") as log:
@@ -122,14 +131,14 @@ class OwnedProcess:
             )
         self._tell_guard(f"group {self._server.pid}")
         try:
-            self._wait(answers)
+            self._wait(answers, patience_s)
         except BaseException:
             self.stop()
             raise
 
-    def _wait(self, answers: Callable[[], bool]) -> None:
+    def _wait(self, answers: Callable[[], bool], patience_s: float) -> None:
         assert self._server is not None
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + patience_s
         # The order matters: an answer counts only while our own process is the one running.
         while not (answers() and self._server.poll() is None):
             if self._server.poll() is not None or time.monotonic() > deadline:

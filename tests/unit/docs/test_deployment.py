@@ -238,7 +238,9 @@ class TestCompose:
             "api": ["127.0.0.1:8700:8700"],
             "prometheus": ["127.0.0.1:9090:9090"],
             "grafana": ["127.0.0.1:3002:3000"],
+            "superset": ["127.0.0.1:8088:8088"],
         }
+        assert compose["services"]["superset"]["profiles"] == ["superset"]
         assert "--read-only" in compose["services"]["webserver-read-only"]["command"]
         assert "--read-only" not in compose["services"]["webserver"]["command"]
 
@@ -261,7 +263,7 @@ class TestCompose:
         # A published port needs a network that is not internal.
         assert {name for name, own in of.items() if "outer" in own} == {
             *("code", "aq", "api"),
-            *("webserver", "webserver-read-only", "prometheus", "grafana"),
+            *("webserver", "webserver-read-only", "prometheus", "grafana", "superset"),
         }
         # Dagster's code server asks for no login.
         assert {name for name, own in of.items() if "inner" in own}.isdisjoint({"postgres", "s3"})
