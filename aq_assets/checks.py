@@ -256,7 +256,7 @@ def _stored(services: Services, network: str, table: Table) -> _Stored:
 class _InFiles:
     def __init__(self, services: Services, network: str, table: Table) -> None:
         self.table = table
-        self.files = services.files.day_files(network, table.name).listed_once()
+        self.files = services.files.day_files(network, table.name)
 
     def rows(self, window: Window) -> pl.DataFrame | pl.Schema:
         scan = self.files.scan(window)

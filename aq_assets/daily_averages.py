@@ -100,17 +100,15 @@ def build_daily_averages(
         stations = known_stations(context, config, services)
         elsewhere = elsewhere_by(config, services, zones_of(stations))
 
-        files = hourly_readings.listed_once()
-
         def average(days: Window) -> pl.DataFrame:
-            readings = files.scan(reach(days)).select(HOURS_READ).collect()
+            readings = hourly_readings.scan(reach(days)).select(HOURS_READ).collect()
             return averages_of(days, readings, stations, elsewhere(days), services.settings)
 
         # A backfill also asks for the days beside it, and automation for today at midnight: a day's
         # own readings may have yet to come.
         asked = window_of(context)
         tally = DailyTally(
-            files.missing(asked, reach(asked)),
+            hourly_readings.missing(asked, reach(asked)),
             station_names(stations),
             lambda: _recent(services, config.name, asked),
         )

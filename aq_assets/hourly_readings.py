@@ -85,9 +85,7 @@ def build_hourly_readings(config: NetworkConfig, suite: Suite = STANDARD) -> dg.
         tally = ReadingTally(
             reader, title(config), station_names(stations), lambda: _recent(files, own.dates[-1])
         )
-        return chunked(
-            context, services.chunk, fold, tally, day_details, fold.outdated, beside, ahead=True
-        )
+        return chunked(context, services.chunk, fold, tally, day_details, fold.outdated, beside)
 
     return hourly
 

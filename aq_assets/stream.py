@@ -9,9 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import dagster as dg
 import duckdb
@@ -102,8 +101,6 @@ def chunked(
     details: DayDetails = lambda frame: {},
     outdated: Callable[[Window], bool] = lambda window: False,
     beside: Collection[Window] = (),
-    *,
-    ahead: bool = False,
 ) -> FrameStream:
     """The run's window as a stream of frames, a chunk at a time.
 
@@ -117,8 +114,6 @@ def chunked(
             so that it is computed and written again.
         beside: Partitions outside the run's window that a change within it may reach; they are
             computed before the run's own.
-        ahead: Whether a chunk of the run's own may be computed while the one before it is stored,
-            so that two are in memory: nothing that is stored may be read for it.
 
     Returns:
         What the IO managers store. Days whose raw pulls are damaged are left out; the stream then
@@ -131,64 +126,28 @@ def chunked(
         # that ends half way must find it so again.
         waiting = deque([*sorted(beside), *window.chunks(step)])
         damaged: dict[date, DamagedPull] = {}
-        with _Computed(compute, outdated) as computed:
-            while waiting:
-                chunk = waiting.popleft()
-                following = waiting[0] if ahead and waiting and waiting[0] not in beside else None
-                try:
-                    for frame in computed.until_current(chunk, following):
-                        if frame is not None:
-                            yield chunk, frame
-                except DamagedPull as damage:
-                    if len(days := chunk.dates) > 1:
-                        waiting.extendleft(reversed(list(chunk.chunks(DAY))))
-                    else:
-                        damaged[days[0]] = damage
-                    continue
-                if frame is not None and chunk not in beside:
-                    tally.add(frame)
+        while waiting:
+            chunk = waiting.popleft()
+            try:
+                for _ in range(_ROUNDS):
+                    frame = compute(chunk)
+                    if frame is not None:
+                        yield chunk, frame
+                    if not outdated(chunk):
+                        break
+            except DamagedPull as damage:
+                if len(days := chunk.dates) > 1:
+                    waiting.extendleft(reversed(list(chunk.chunks(DAY))))
+                else:
+                    damaged[days[0]] = damage
+                continue
+            if frame is not None and chunk not in beside:
+                tally.add(frame)
         if damaged:
             raise _without(damaged)
         tally.finish()
 
     return FrameStream(chunks(), details, tally.metadata, Progress(context, window))
-
-
-class _Computed:
-    """Rows of chunks, of which the next may be begun, in another thread, before it is asked for."""
-
-    def __init__(
-        self,
-        compute: Callable[[Window], pl.DataFrame | None],
-        outdated: Callable[[Window], bool],
-    ) -> None:
-        self._compute, self._outdated = compute, outdated
-        self._threads = ThreadPoolExecutor(1)
-        self._begun: tuple[Window, Future[pl.DataFrame | None]] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(cancel_futures=True)
-
-    def until_current(
-        self, chunk: Window, following: Window | None
-    ) -> Iterator[pl.DataFrame | None]:
-        """The rows of a chunk, again as long as they are outdated once they are stored."""
-        for _ in range(_ROUNDS):
-            frame = self._rows(chunk)
-            if following is not None and (self._begun is None or self._begun[0] != following):
-                self._begun = following, self._threads.submit(self._compute, following)
-            yield frame
-            if not self._outdated(chunk):
-                return
-
-    def _rows(self, chunk: Window) -> pl.DataFrame | None:
-        if self._begun is None or self._begun[0] != chunk:
-            return self._compute(chunk)
-        (_, future), self._begun = self._begun, None
-        return future.result()
 
 
 def _without(damaged: Mapping[date, DamagedPull]) -> PartitionsLeftOut:

@@ -7,9 +7,7 @@ partition is written whole or not at all, and writing it again replaces it.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -22,7 +20,7 @@ from aq_resources.failures import PermanentFailure
 from aq_resources.run_failures import failing_as_dagster
 from aq_resources.stores.day_files import DayFiles, by_day, file_name
 from aq_resources.stores.object_store import ObjectStore
-from aq_resources.stores.raw_pulls import HOLD_SECONDS, RawAnswer, RawPullStore
+from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.warehouse.warehouse import Warehouse
 from aq_science.tables.core import Table
 from aq_science.tables.raw_pulls import RAW_PULLS
@@ -33,11 +31,6 @@ from aq_science.windows import DAY, HOUR, Window
 RUN = "run"
 # Dagster's keys of hourly partitions.
 HOUR_KEY = "%Y-%m-%d-%H:%M"
-
-# Days of a chunk that are written at once.
-_WRITERS = 4
-# Rows of a table that one transaction stores: bounds memory beside the chunk that is worked on.
-_ROWS_HELD = 100_000
 
 Metadata = Mapping[str, Any]
 
@@ -164,41 +157,36 @@ class ObjectStoreIOManager(dg.IOManager):
     ) -> None:
         files = self.day_files(network, name)
         own = frozenset(context.asset_partition_keys)
+        sizes: dict[date, tuple[int, int]] = {}
         details: dict[str, Metadata] = {}
         attributions = self.attributions(network)
         failure: PartitionsLeftOut | None = None
-
-        def write(dated: tuple[date, pl.DataFrame]) -> tuple[date, Metadata]:
-            day, part = dated
-            stations = stations_of(part, attributions)
-            data = files.write(day, part, file_metadata(network, stations, attributions))
-            return day, {
-                "dagster/partition_row_count": len(part),
-                **numbers.get(day, {}),
-                "uri": dg.MetadataValue.path(self.store.uri(files.key(day))),
-                "size_bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
-
-        numbers: Mapping[date, Metadata] = {}
         try:
-            # Encoding takes one core, and a disk or S3 its time.
-            with ThreadPoolExecutor(_WRITERS) as threads:
-                for window, frame in stream.chunks:
-                    files.require_schema(frame)
-                    numbers = stream.details(frame)
-                    for day, metadata in threads.map(write, by_day(window, frame)):
-                        key = day.isoformat()
-                        if key in own:
-                            details[key] = metadata
-                        else:
-                            # At once: should the run fail later, nothing would write it again.
-                            context.log_event(
-                                dg.AssetMaterialization(
-                                    context.asset_key, metadata=metadata, partition=key
-                                )
+            for window, frame in stream.chunks:
+                files.require_schema(frame)
+                numbers = stream.details(frame)
+                for day, part in by_day(window, frame):
+                    stations = stations_of(part, attributions)
+                    data = files.write(day, part, file_metadata(network, stations, attributions))
+                    key = day.isoformat()
+                    metadata: Metadata = {
+                        "dagster/partition_row_count": len(part),
+                        **numbers.get(day, {}),
+                        "uri": dg.MetadataValue.path(self.store.uri(files.key(day))),
+                        "size_bytes": len(data),
+                        "sha256": hashlib.sha256(data).hexdigest(),
+                    }
+                    if key in own:
+                        details[key] = metadata
+                        sizes[day] = len(part), len(data)
+                    else:
+                        # At once: should the run fail later, nothing would write this day again.
+                        context.log_event(
+                            dg.AssetMaterialization(
+                                context.asset_key, metadata=metadata, partition=key
                             )
-                    stream.progress(window)
+                        )
+                stream.progress(window)
         except PartitionsLeftOut as error:
             failure = error
         if name in WAREHOUSE_VIEWS and details:
@@ -211,9 +199,9 @@ class ObjectStoreIOManager(dg.IOManager):
                 )
             raise failure
         totals = {
-            "partitions": len(details),
-            "rows": sum(day["dagster/partition_row_count"] for day in details.values()),
-            "size_bytes": sum(day["size_bytes"] for day in details.values()),
+            "partitions": len(sizes),
+            "rows": sum(rows for rows, _ in sizes.values()),
+            "size_bytes": sum(size for _, size in sizes.values()),
         }
         _attach(context, details, _with_totals(stream.summary(), totals))
 
@@ -226,19 +214,10 @@ def stations_of(frame: pl.DataFrame, known: Mapping[str, str]) -> list[str]:
 
 
 class DuckDBIOManager(dg.IOManager):
-    """Tables of the warehouse: a partition's rows are replaced in one transaction.
+    """Tables of the warehouse: a partition's rows are replaced in one transaction."""
 
-    The next chunk of a stream may be asked for before the last is stored.
-    """
-
-    def __init__(self, warehouse: Warehouse, clock: Callable[[], float] = time.monotonic) -> None:
-        """Opens nothing.
-
-        Args:
-            warehouse: Where the tables are.
-            clock: Seconds that only go forward.
-        """
-        self.warehouse, self._clock = warehouse, clock
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
 
     @failing_as_dagster
     def handle_output(self, context: dg.OutputContext, obj: pl.DataFrame | FrameStream) -> None:
@@ -254,7 +233,8 @@ class DuckDBIOManager(dg.IOManager):
             raise TypeError(f"{name}: cannot store a {type(obj).__name__}")
         rows = 0
         details: dict[str, Metadata] = {}
-        for window, frame in self._stored(network, table, obj.chunks):
+        for window, frame in obj.chunks:
+            self.warehouse.replace(network, table, frame, table.bounds(window))
             rows += len(frame)
             numbers = obj.details(frame)
             for start, rows_of in self._by_partition(table, window, frame):
@@ -267,42 +247,6 @@ class DuckDBIOManager(dg.IOManager):
             obj.progress(window)
         totals = {"partitions": len(details), "rows": rows}
         _attach(context, details, _with_totals(obj.summary(), totals))
-
-    def _stored(
-        self, network: str, table: Table, chunks: Iterator[tuple[Window, pl.DataFrame]]
-    ) -> Iterator[tuple[Window, pl.DataFrame]]:
-        """Each chunk once its rows are stored. Some go in one transaction, which costs by itself.
-
-        A failure of `chunks` loses none that came before it.
-        """
-        held: list[tuple[Window, pl.DataFrame]] = []
-        written = self._clock()
-
-        def write() -> list[tuple[Window, pl.DataFrame]]:
-            nonlocal held, written
-            # Emptied first: what fails to be written is not tried again at the end.
-            full, held = held, []
-            if full:
-                window = Window(full[0][0].start, full[-1][0].end)
-                rows = pl.concat(frame for _, frame in full)
-                self.warehouse.replace(network, table, rows, table.bounds(window))
-            written = self._clock()
-            return full
-
-        try:
-            for window, frame in chunks:
-                if held and held[-1][0].end != window.start:
-                    yield from write()
-                held.append((window, frame))
-                if (
-                    sum(len(rows) for _, rows in held) > _ROWS_HELD
-                    or self._clock() - written > HOLD_SECONDS
-                ):
-                    yield from write()
-        except Exception:
-            write()
-            raise
-        yield from write()
 
     @failing_as_dagster
     def load_input(self, context: dg.InputContext) -> pl.DataFrame:

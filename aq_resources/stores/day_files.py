@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from glob import escape
 
@@ -34,14 +34,12 @@ class DayFiles:
         root: Folder of the asset, `<network>/<asset>`.
         filename: Name of the file in each day's folder.
         schema: Declared columns, in order.
-        listed: The days that have a file, in order, where they were listed before.
     """
 
     store: ObjectStore
     root: str
     filename: str
     schema: pl.Schema
-    listed: Sequence[date] | None = None
 
     def key(self, day: date) -> str:
         """Key of the file of one UTC day."""
@@ -118,17 +116,8 @@ class DayFiles:
             )
         return missing
 
-    def listed_once(self) -> DayFiles:
-        """The same files, of which those there are now count as all there are.
-
-        For a range that is read chunk by chunk, while no one writes it.
-        """
-        return replace(self, listed=self.days())
-
     def days(self, since: date | None = None) -> list[date]:
         """Days that have a file, in order; with `since`, from that day on."""
-        if self.listed is not None:
-            return [day for day in self.listed if since is None or day >= since]
         names = self.store.folders(self.root, f"date={since - DAY}" if since is not None else "")
         own = own_names(self.root, names, _FOLDER)
         return [date.fromisoformat(name.removeprefix("date=")) for name in own]

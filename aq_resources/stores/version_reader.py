@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import RLock
 from typing import NamedTuple
 
 import polars as pl
@@ -16,8 +15,6 @@ from aq_science.versions import (
     with_withdrawals,
 )
 from aq_science.windows import Window
-
-_NOTHING: frozenset[str] = frozenset()
 
 
 class _Folder(NamedTuple):
@@ -33,8 +30,7 @@ class VersionReader:
     """Reads consecutive windows, parsing each folder of raw pulls once.
 
     A folder is kept parsed from the first window that touches it to the last, so memory is bounded
-    by the folders that cover one window. Windows may overlap, as those with context do. One thread
-    may ask whether a window is outdated while another reads the next.
+    by the folders that cover one window. Windows may overlap, as those with context do.
     """
 
     def __init__(self, pulls: RawPullStore, client: NetworkClient) -> None:
@@ -43,14 +39,18 @@ class VersionReader:
         self.problems = Problems()
         self.unreadable: set[str] = set()
         self._folders: dict[str, _Folder] = {}
-        # The files that each window was read from, by folder.
-        self._read: dict[Window, dict[str, frozenset[str]]] = {}
-        self._lock = RLock()
 
     def read(self, window: Window) -> pl.DataFrame:
         """Every version (`VERSION_SCHEMA`) of the hours in `window`."""
+        wanted = self.pulls.folders(window)
+        self._folders = {name: self._folders[name] for name in wanted if name in self._folders}
+        for name in wanted:
+            if name not in self._folders:
+                # Listed before it is read: what comes in between is read again, not missed.
+                keys = frozenset(self.pulls.keys(name))
+                self._folders[name] = self._parse(name, keys)
         inside = pl.col("hour").is_between(window.start, window.end, closed="left")
-        folders = self._parsed(window)
+        folders = [self._folders[name] for name in wanted]
         versions = with_withdrawals(
             pl.concat([VERSION_SCHEMA.to_frame(), *(f.versions.filter(inside) for f in folders)]),
             pl.concat([ABSENCE_SCHEMA.to_frame(), *(f.absences.filter(inside) for f in folders)]),
@@ -88,28 +88,15 @@ class VersionReader:
         Asked after a write, it keeps a run that read early from having the last word over one that
         read more: whoever stored an answer writes after that, too.
         """
-        with self._lock:
-            known = self._read.get(window, {})
-            now = {name: frozenset(self.pulls.keys(name)) for name in self.pulls.folders(window)}
-            changed = [name for name, keys in now.items() if not keys <= known.get(name, _NOTHING)]
-            for name in changed:
-                if name in self._folders and not now[name] <= self._folders[name].keys:
-                    del self._folders[name]
-            return bool(changed)
-
-    def _parsed(self, window: Window) -> list[_Folder]:
-        """The folders that cover a window."""
-        with self._lock:
-            wanted = self.pulls.folders(window)
-            self._folders = {name: self._folders[name] for name in wanted if name in self._folders}
-            for name in wanted:
-                if name not in self._folders:
-                    # Listed before it is read: what comes in between is read again, not missed.
-                    keys = frozenset(self.pulls.keys(name))
-                    self._folders[name] = self._parse(name, keys)
-            folders = {name: self._folders[name] for name in wanted}
-            self._read[window] = {name: folder.keys for name, folder in folders.items()}
-            return list(folders.values())
+        changed = [
+            name
+            for name in self.pulls.folders(window)
+            if name not in self._folders
+            or not self._folders[name].keys.issuperset(self.pulls.keys(name))
+        ]
+        for name in changed:
+            self._folders.pop(name, None)
+        return bool(changed)
 
     def _parse(self, folder: str, keys: frozenset[str]) -> _Folder:
         parsed = self.client.parse(self.pulls.read(folder))
@@ -117,18 +104,13 @@ class VersionReader:
         self.unreadable |= set(parsed.unreadable)
         # Answers may reach beyond what the folder's name says; the folder decides.
         days = folder_window(folder)
+        inside = pl.col("hour").is_between(days.start, days.end, closed="left")
         return _Folder(
             keys,
-            _within(parsed.versions, days),
-            _within(parsed.absences, days),
+            parsed.versions.filter(inside),
+            parsed.absences.filter(inside),
             parsed.whole.with_columns(
                 pl.col("start").clip(lower_bound=days.start),
                 pl.col("end").clip(upper_bound=days.end),
             ),
         )
-
-
-def _within(rows: pl.DataFrame, days: Window) -> pl.DataFrame:
-    inside = rows["hour"].is_between(days.start, days.end, closed="left")
-    # A year's rows are not held twice for nothing.
-    return rows if inside.all() else rows.filter(inside)

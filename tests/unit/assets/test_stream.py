@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable
-from threading import Event
 from typing import Any
 
 import dagster as dg
@@ -82,40 +80,11 @@ def test_nothing_is_computed_before_it_is_asked_for() -> None:
     stream(5, RowTally(), refuse)
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_a_chunk_that_is_outdated_once_written_comes_again_and_counts_once(ahead: bool) -> None:
+def test_a_chunk_that_is_outdated_once_written_comes_again_and_counts_once() -> None:
     answers = iter([True, True, False, False, False])
     tally = RowTally()
-    made = stream(5, tally, outdated=lambda _: next(answers), ahead=ahead)
-    assert starts(made) == [0, 0, 0, 2, 4]
+    assert starts(stream(5, tally, outdated=lambda _: next(answers))) == [0, 0, 0, 2, 4]
     assert tally.rows == 5 * 24
-
-
-@pytest.mark.parametrize("ahead", [False, True])
-def test_the_next_chunk_may_be_computed_while_one_is_stored(ahead: bool) -> None:
-    begun: dict[Window, Event] = defaultdict(Event)
-
-    def compute(window: Window) -> pl.DataFrame:
-        begun[window].set()
-        return rows(window)
-
-    chunks = stream(4, RowTally(), compute, ahead=ahead).chunks
-    next(chunks)
-    following = begun[Window(MIDNIGHT + 2 * DAY, MIDNIGHT + 4 * DAY)]
-    assert following.wait(60 if ahead else 0) == ahead
-    assert [window.start for window, _ in chunks] == [MIDNIGHT + 2 * DAY]
-
-
-def test_what_was_begun_ahead_ends_with_the_run() -> None:
-    def compute(window: Window) -> pl.DataFrame:
-        if window.start > MIDNIGHT:
-            raise RuntimeError("half way")
-        return rows(window)
-
-    chunks = stream(4, RowTally(), compute, ahead=True).chunks
-    assert next(chunks)[0].start == MIDNIGHT
-    with pytest.raises(RuntimeError, match="half way"):
-        next(chunks)
 
 
 def test_a_chunk_that_is_always_outdated_ends() -> None:
@@ -160,8 +129,7 @@ def test_progress_counts_the_hours_of_the_run_and_no_others() -> None:
     assert heard == [("net/table", 48, 72), ("net/table", 72, 72)]
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_days_with_damaged_raw_pulls_are_left_out_and_named_at_the_end(ahead: bool) -> None:
+def test_days_with_damaged_raw_pulls_are_left_out_and_named_at_the_end() -> None:
     bad = [MIDNIGHT + 2 * DAY, MIDNIGHT + 3 * DAY]
 
     def compute(window: Window) -> pl.DataFrame:
@@ -171,7 +139,7 @@ def test_days_with_damaged_raw_pulls_are_left_out_and_named_at_the_end(ahead: bo
         return rows(window)
 
     tally = RowTally()
-    made = stream(6, tally, compute, ahead=ahead)
+    made = stream(6, tally, compute)
     seen: list[float] = []
     with pytest.raises(PartitionsLeftOut, match=r"2024-03-03, 2024-03-04 stay.*1 more") as failure:
         for window, _ in made.chunks:

@@ -6,9 +6,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import date
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from aq_resources.stores.raw_pulls import RawAnswer, RawPullStore
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.warehouse import Warehouse
 from aq_science.forecasting.select import fit_models
-from aq_science.tables.core import Table
 from aq_science.tables.forecast_models import FORECAST_MODELS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.registry import WAREHOUSE_TABLES
@@ -463,53 +461,6 @@ def test_partitions_of_a_table_are_replaced_and_loaded(warehouse: Warehouse) -> 
     expected = pl.concat([daily_frame(D1, mean=1.0), daily_frame(D2, mean=2.0)])
     assert_frame_equal(found, expected)
     assert len(load("daily_averages", tables, D1, D3)) == 3
-
-
-class Replacements:
-    """A warehouse that notes what it was given, without keeping anything."""
-
-    def __init__(self) -> None:
-        self.windows: list[tuple[date, date]] = []
-
-    def replace(self, _network: str, _table: Table, rows: pl.DataFrame, window: Any) -> None:
-        assert rows["date"].to_list() == list(Window.of_days(window[0], window[1] - DAY).dates)
-        self.windows.append(window)
-
-
-def windows_stored(chunks: Iterator[tuple[Window, pl.DataFrame]], clock: Any) -> Replacements:
-    """What a run stores of chunks while the clock goes."""
-    noted: Any = Replacements()
-    tables = DuckDBIOManager(noted, clock)
-    with suppress(RuntimeError):
-        run("daily_averages", lambda _: FrameStream(chunks), tables, D1, D3)
-    return noted
-
-
-def chunks_of(*days: date, broken: bool = False) -> Iterator[tuple[Window, pl.DataFrame]]:
-    for day in days:
-        yield Window.of_days(day, day), daily_frame(day)
-    if broken:
-        raise RuntimeError("half way")
-
-
-def test_chunks_that_come_fast_are_one_transaction() -> None:
-    done = windows_stored(chunks_of(D1, D2, D3), lambda: 0.0)
-    assert done.windows == [(D1, D3 + DAY)]
-
-
-def test_a_chunk_that_took_long_is_stored_at_once() -> None:
-    done = windows_stored(chunks_of(D1, D2, D3), count(step=3.0).__next__)
-    assert done.windows == [(day, day + DAY) for day in (D1, D2, D3)]
-
-
-def test_chunks_that_do_not_follow_each_other_are_apart() -> None:
-    done = windows_stored(chunks_of(D1, D3), lambda: 0.0)
-    assert done.windows == [(D1, D2), (D3, D3 + DAY)]
-
-
-def test_a_failure_loses_no_chunk_that_came_before_it() -> None:
-    done = windows_stored(chunks_of(D1, D2, broken=True), lambda: 0.0)
-    assert done.windows == [(D1, D3)]
 
 
 def test_day_without_rows_is_counted_and_empties_the_table(warehouse: Warehouse) -> None:
