@@ -255,6 +255,56 @@ class Resources(ABC, Generic[Rows]):
         more = {"year": year, "standard": standard, "exceeded": exceeded}
         return self._rows("exceedances.arrow", _selection(network, station_id, parameter, **more))
 
+    def overview(self, *, network: Names = None, station_id: Names = None) -> Rows:
+        """Worst US EPA category of every station, now and in the next two hours.
+
+        Args:
+            network: Of these networks.
+            station_id: Of these stations.
+
+        Returns:
+            A row a station, with the reason where there is no category.
+        """
+        params = _selection(network, station_id, None)
+        return self._rows("overview.arrow", {**params, "limit": None})
+
+    def networks(self, *, network: Names = None) -> Rows:
+        """How new the readings of each network are, and how many of its stations send."""
+        return self._rows("networks.arrow", {"network": network})
+
+    def network_days(self, start: Day, end: Day, *, network: Names = None) -> Rows:
+        """Hours of each network by day: valid, flagged, missing, with the causes of gaps.
+
+        Args:
+            start: First day.
+            end: Day before which the range ends; a year later at most.
+            network: Of these networks.
+
+        Returns:
+            A row a network and day.
+        """
+        return self._rows("network-days.arrow", {"network": network, **_days(start, end)})
+
+    def index_categories(
+        self,
+        *,
+        index_name: str | None = None,
+        table_name: str | None = None,
+        parameter: Names = None,
+    ) -> Rows:
+        """Categories of the US EPA's and the European index: bands, colours and advice.
+
+        Args:
+            index_name: Of this index.
+            table_name: Of this version of the breakpoints.
+            parameter: These parameters.
+
+        Returns:
+            A row a category of a parameter.
+        """
+        asked = {"index_name": index_name, "table_name": table_name, "parameter": parameter}
+        return self._rows("index-categories.arrow", asked)
+
     def columns(self, table: str) -> Rows:
         """Columns of a table (`daily_averages`): name, type, unit and description."""
         return self._rows(f"tables/{table}", {})

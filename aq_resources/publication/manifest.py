@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 
+from aq_resources.decoders import decoder_of
 from aq_resources.failures import PermanentFailure
 
 ROOT = "publication"
@@ -68,7 +69,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         PermanentFailure: They are none, or of a version that this program does not know.
     """
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = decoder_of(Manifest).decode(data)
     except msgspec.MsgspecError as error:
         raise PermanentFailure(
             f"{where} is no manifest of a publication ({error}). Materialize the network's "

@@ -130,7 +130,8 @@ SERVICES = [
     Service(
         "Code",
         [
-            *("dagster", "api", "grpc", "-h", "0.0.0.0", "-p", str(CODE_PORT)),  # noqa: S104
+            *("python", "-maq_platform.code_server", "-h", "0.0.0.0"),  # noqa: S104
+            *("-p", str(CODE_PORT)),
             *("-m", "aq_platform.definitions"),
         ],
         2048,
@@ -143,7 +144,7 @@ SERVICES = [
     ),
     Service(
         "Daemon",
-        ["dagster-daemon", "run", "-w", WORKSPACE],
+        ["dagster-daemon", "run", f"-w{WORKSPACE}"],
         512,
         1024,
         health="dagster-daemon liveness-check",

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
+from aq_resources.decoders import decoder_of
 from aq_resources.network_client import Parsed, Pull, Station, StationList
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.devices.bodies import TAKEN, Body, answers_of, nothing_more
@@ -102,7 +101,7 @@ class DevicesClient:
         found = []
         for answer in answers_of(segment.stem, self.spool.frames(segment)):
             if answer.status == TAKEN:
-                found.append((answer.window[0], msgspec.json.decode(answer.body, type=Body)))
+                found.append((answer.window[0], decoder_of(Body).decode(answer.body)))
             yield answer
         note_seen(self._seen, found)
 

@@ -8,9 +8,12 @@ from pydantic import SecretStr
 
 from aq_resources.alert_channels import AlertSettings
 from aq_resources.failures import SettingsError
+from aq_resources.logs import LogSettings
+from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_resources.stores.object_store import open_object_store
+from aq_serving.ingest.settings import IngestSettings
 from aq_serving.settings import ApiSettings
 
 TABLE = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
@@ -18,6 +21,9 @@ CLASSES: list[type[EnvironmentSettings]] = [
     Settings,
     AlertSettings,
     ApiSettings,
+    IngestSettings,
+    MetricsSettings,
+    LogSettings,
     *(settings_class(n) for n in known_networks()),
 ]
 # Each may hold a login: a secret as a whole, and a Postgres address, whose password is kept apart.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import polars as pl
@@ -51,6 +52,10 @@ REQUESTS: dict[str, Callable[[Client], pl.DataFrame]] = {
     "exceedances": lambda air: air.exceedances(standard="who_2021", year=2024),
     "forecasts": lambda air: air.forecasts(FIRST, NOW + timedelta(hours=1), horizon=1),
     "forecast_scores": lambda air: air.scores(day(1), day(5), mode="live"),
+    "overview": lambda air: air.overview(network="airqino"),
+    "networks": lambda air: air.networks(),
+    "network_days": lambda air: air.network_days(day(1), day(5)),
+    "index_categories": lambda air: air.index_categories(parameter="pm25"),
 }
 
 
@@ -161,8 +166,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         found.append(seconds)
 
-    monkeypatch.setattr("aq_client.clients.time.sleep", found.append)
-    monkeypatch.setattr("aq_client.clients.asyncio.sleep", sleep)
+    # Other threads of this process may go on waiting.
+    monkeypatch.setattr("aq_client.clients.time", SimpleNamespace(sleep=found.append))
+    monkeypatch.setattr("aq_client.clients.asyncio", SimpleNamespace(sleep=sleep))
     return found
 
 
