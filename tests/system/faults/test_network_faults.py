@@ -71,14 +71,14 @@ def test_what_lasts_fails_the_run_with_its_cause_or_leaves_one_station_out(
     with at_work(fresh.with_settings(**bad.settings, AQ_HTTP_ATTEMPTS="1")) as work:
         # The whole network is sick: the run fails.
         sandbox.inject(**bad.fault)
-        (outcome,) = work.backfill()
+        outcome, *_ = work.backfill()
         assert not outcome.success
         assert all(bad.says in failure for failure in outcome.failures), outcome.failures
 
         # One station is: the others come through, and the command does not pass for complete.
         sandbox.clear()
         sandbox.inject(**bad.fault, path_contains=f"getStationHourlyAvg/{SICK}")
-        (outcome,) = work.backfill()
+        outcome, *_ = work.backfill()
         assert outcome.success
         assert outcome.incomplete
         assert any(SICK in warning and bad.says in warning for warning in outcome.warnings)
@@ -88,7 +88,7 @@ def test_what_lasts_fails_the_run_with_its_cause_or_leaves_one_station_out(
 
         # All are well again.
         sandbox.clear()
-        (outcome,) = work.backfill()
+        outcome, *_ = work.backfill()
         assert outcome.success
         assert not outcome.incomplete, outcome.warnings
     assert differences(tables(fresh, READINGS), undisturbed) == {}
@@ -125,7 +125,7 @@ def test_reset_connections_fail_the_run_with_their_cause(
     with resetting_server() as url:
         away = fresh.with_settings(AQ_AIRQINO_URL=url, AQ_AIRQINO_CATALOGUE_URL=f"{url}/station")
         with at_work(away) as work:
-            (outcome,) = work.backfill()
+            outcome, *_ = work.backfill()
     assert not outcome.success
     assert all("reset by peer" in failure for failure in outcome.failures), outcome.failures
     with at_work(fresh) as work:

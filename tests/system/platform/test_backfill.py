@@ -76,7 +76,8 @@ def test_the_days_given_are_loaded_and_no_other(loaded: Loaded) -> None:
 
 def test_its_runs_are_in_the_instance(loaded: Loaded) -> None:
     with loaded.installation.instance() as instance:
-        (run,) = instance.get_runs()
+        published, run = instance.get_runs()
+    assert published.job_name == "airqino_publish"
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert run.job_name == "airqino_refresh"
     assert run.tags["dagster/asset_partition_range_start"] == loaded.first
