@@ -19,6 +19,7 @@ CHECKS = (
     "home",
     "object store",
     "warehouse",
+    "extensions of DuckDB",
     "Dagster instance",
     "alerts",
     "airqino: clock",
