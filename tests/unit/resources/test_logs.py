@@ -77,12 +77,17 @@ def test_a_range_is_named_by_its_ends_and_upkeep_by_no_network(lines: io.StringI
     assert "network" not in line
 
 
-def test_an_error_has_its_traceback_and_a_request_its_parts(lines: io.StringIO) -> None:
+def test_an_error_has_its_traceback_and_a_request_its_parts(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
     try:
         raise ValueError("broken")
     except ValueError:
         logging.getLogger("aq.serving").exception("defect")
     access = logging.getLogger("uvicorn.access")
+    # A server of another test may have set it up its own way.
+    monkeypatch.setattr(access, "propagate", True)
+    monkeypatch.setattr(access, "handlers", [])
     level = access.level
     access.setLevel(logging.INFO)
     form = '%s - "%s %s HTTP/%s" %d'
