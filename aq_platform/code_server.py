@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 
 from aq_resources.dagster_storage.warm_runs import serve
+from aq_resources.networks import known_networks
 
 # What runs import sooner or later, whichever they are. None of it does anything as it is imported.
 IMPORTS = (
     "aq_platform.definitions",
-    "aq_resources.networks.airqino.client",
-    "aq_resources.networks.airqo.client",
-    "aq_resources.networks.irceline.client",
-    "aq_resources.networks.openaq.client",
+    *(f"aq_resources.networks.{network}.client" for network in known_networks()),
     "lightgbm",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",

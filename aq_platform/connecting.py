@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import duckdb
 
-from aq_resources.warehouse.connection import BUSY_SECONDS, endpoint_clauses, extension_path
+from aq_resources.warehouse.connection import (
+    BUSY_SECONDS,
+    endpoint_clauses,
+    extension_path,
+    needed_extensions,
+)
 from aq_resources.warehouse.location import WarehouseLocation
 from aq_resources.warehouse.names import LAKE, UNION_SCHEMA, quoted
 
@@ -50,11 +55,8 @@ def connection_lines(location: WarehouseLocation, language: str, *, offline: boo
 
 def _opening(location: WarehouseLocation, *, offline: bool) -> Opening:
     remarks = [f"DuckDB {duckdb.__version__}, read-only"]
-    extensions = ["sqlite_scanner" if location.sqlite_path else "postgres_scanner", "ducklake"]
-    if location.uses_s3:
-        extensions.append("httpfs")
     statements = []
-    for name in extensions:
+    for name in needed_extensions(location):
         if offline:
             statements.append(f"LOAD {quoted(str(extension_path(name).absolute()))}")
         else:

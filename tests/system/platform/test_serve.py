@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -17,14 +16,7 @@ import psutil
 
 from tests.patience import PATIENCE_S
 from tests.system.integration.harness import Installation
-from tests.system.running import wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+from tests.system.running import free_port, wait_until
 
 
 def test_two_workers_answer_and_end(tmp_path: Path) -> None:
