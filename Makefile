@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # A settings variable of the user must not reach the tests or the demo by accident; and without
 # bytecode, which images of Python switch off, each of hundreds of processes compiles everything.
 CLEAN := env -u DAGSTER_HOME -u PYTHONDONTWRITEBYTECODE
+# Frames of tests are too small for threads of polars: waking them is a seventh of `make quick`.
+PYTEST := $(CLEAN) POLARS_MAX_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: help setup hooks demo up quick test check check-workflows format docs dashboard bench bench-check agreement load mlflow superset aws aws-check lock image clean
 
@@ -55,13 +57,13 @@ up: setup
 	$(CLEAN) $(BIN)/aq up --sandbox
 
 quick: setup
-	$(CLEAN) $(BIN)/python -m pytest -m pure --hypothesis-profile quick tests/unit tests/contract
+	$(PYTEST) -m pure --hypothesis-profile quick tests/unit tests/contract
 
 # More workers than cores, since the long tests wait most of the time; the longest files first.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
 test: setup
-	$(CLEAN) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+	$(PYTEST) --numprocesses $(WORKERS) --dist loadfile \
 		--no-loadscope-reorder --max-worker-restart 0 --cov --cov-report term
 
 check: setup
