@@ -191,6 +191,8 @@ class Warehouse:
         def once() -> pl.DataFrame:
             cursor = self._open().cursor()
             try:
+                # In one transaction, for which DuckLake reads its catalog once.
+                cursor.execute("BEGIN")
                 cursor.execute(f"USE {LAKE}")
                 return cursor.execute(query, parameters or []).pl()
             finally:
