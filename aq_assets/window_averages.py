@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -19,7 +18,7 @@ from aq_resources.networks.devices.bodies import instant_of, readings_of
 from aq_resources.networks.devices.client import DevicesClient
 from aq_resources.services import Services
 from aq_resources.spool.frames import Readings
-from aq_resources.spool.reader import STORED
+from aq_resources.spool.home import STORED, Segment
 from aq_resources.stores.raw_pulls import RawPullStore, folder_name
 from aq_science.devices.readings import READING_SCHEMA
 from aq_science.devices.windows import window_averages
@@ -100,7 +99,7 @@ def _parts(
         client.settle(pending)
 
 
-def _touched(client: DevicesClient, segments: Sequence[Path]) -> list[Window]:
+def _touched(client: DevicesClient, segments: Sequence[Segment]) -> list[Window]:
     """Hours with a reading in one of the segments, those that follow each other as one window."""
     hours = sorted(
         {

@@ -13,7 +13,7 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks import network_title
 from aq_resources.networks.devices.client import DevicesClient
 from aq_resources.services import Services
-from aq_resources.spool.reader import READY, STORED
+from aq_resources.spool.home import READY, STORED
 from aq_science.windows import DAY
 from aq_sensors.cursors import read_cursor, write_cursor
 from aq_sensors.instance_queries import run_outcomes

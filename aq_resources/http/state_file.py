@@ -61,6 +61,11 @@ class StateFile(Generic[Value]):
             if msgspec.json.encode(value) != before:
                 self._replace(value)
 
+    def change(self, change: Callable[[Value], None]) -> None:
+        """Change the value in place."""
+        with self.updated() as value:
+            change(value)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with translate_errors(self.path):

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntFlag
+from typing import Any
 
 import msgspec
 
@@ -73,3 +74,30 @@ def decode(data: bytes) -> Iterator[Frame]:
             return
         yield _decoder.decode(body)
         at += _HEADER.size + length
+
+
+def fitting(frame: bytes, most: int) -> Iterator[bytes]:
+    """A frame as frames of at most so many bytes, where its rows let it be cut.
+
+    Args:
+        frame: As `encode` gives it.
+        most: Bytes.
+
+    Yields:
+        The frame, or its halves, and so on.
+    """
+    if len(frame) <= most:
+        yield frame
+        return
+    [whole] = decode(frame)
+    columns: dict[str, Any] = msgspec.structs.asdict(whole)
+    rows = max(len(column) for column in columns.values() if isinstance(column, list))
+    if rows == 1:
+        yield frame
+        return
+    for part in (slice(None, rows // 2), slice(rows // 2, None)):
+        half: dict[str, Any] = {
+            name: column[part] if isinstance(column, list) else column
+            for name, column in columns.items()
+        }
+        yield from fitting(encode(type(whole)(**half)), most)

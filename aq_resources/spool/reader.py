@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+from aq_resources.http.state_file import StateFile
 from aq_resources.spool.frames import Frame, decode
+from aq_resources.spool.home import DONE, READY, STORED, Segment, Value
 
-READY, STORED, DONE = "ready", "stored", "done"
+__all__ = ["DONE", "READY", "STORED", "Spool"]
 
 
 class Spool:
-    """Any process's view of the spool."""
+    """Any process's view of the spool (see `Home`)."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -24,7 +26,7 @@ class Spool:
         """Days with a segment in one of the states, in order."""
         return [day for day in self._all_days() if any(self.segments(day, *states))]
 
-    def segments(self, day: date, *states: str) -> list[Path]:
+    def segments(self, day: date, *states: str) -> list[Segment]:
         """Segments of a day in one of the states, the oldest first.
 
         A segment whose writer is gone is `ready`.
@@ -33,20 +35,27 @@ class Spool:
         if READY in states:
             for path in folder.glob("*.open"):
                 _take_over(path)
-        return sorted(path for state in states for path in folder.glob(f"*.{state}"))
+        found = (path for state in states for path in folder.glob(f"*.{state}"))
+        return sorted(Segment(day, path.stem, path.suffix[1:]) for path in found)
 
-    def frames(self, segment: Path) -> Iterator[Frame]:
+    def path(self, segment: Segment) -> Path:
+        """Its file."""
+        return self._folder(segment.day) / f"{segment.name}.{segment.state}"
+
+    def frames(self, segment: Segment) -> Iterator[Frame]:
         """The frames of a segment; none of one that another process has moved on."""
         try:
-            data = segment.read_bytes()
+            data = self.path(segment).read_bytes()
         except FileNotFoundError:
             return
         yield from decode(data)
 
-    def move_on(self, segment: Path, state: str) -> None:
-        """Give a segment its next state; nothing to do where another process has."""
-        with suppress(FileNotFoundError):
-            segment.rename(segment.with_suffix(f".{state}"))
+    def move_on(self, segments: Iterable[Segment], state: str) -> None:
+        """Give segments their next state; nothing to do where another process has."""
+        for segment in segments:
+            path = self.path(segment)
+            with suppress(FileNotFoundError):
+                path.rename(path.with_suffix(f".{state}"))
 
     def remove_done(self, before: float) -> int:
         """Delete segments that are done and were written before a time in seconds since 1970.
@@ -57,9 +66,10 @@ class Spool:
         count = 0
         for day in self._all_days():
             for segment in self.segments(day, DONE):
+                path = self.path(segment)
                 with suppress(FileNotFoundError):
-                    if segment.stat().st_mtime < before:
-                        segment.unlink()
+                    if path.stat().st_mtime < before:
+                        path.unlink()
                         count += 1
             # Only where it is empty.
             with suppress(OSError):
@@ -75,6 +85,18 @@ class Spool:
                     with suppress(FileNotFoundError):
                         size += path.stat().st_size
         return size
+
+    def shared(
+        self, name: str, kind: type[Value], initial: Callable[[], Value]
+    ) -> StateFile[Value]:
+        """A value in a file beside the segments.
+
+        Args:
+            name: Its name.
+            kind: Its type.
+            initial: Makes it where there is none.
+        """
+        return StateFile(self.root / f"{name}.json", kind, initial)
 
     def _all_days(self) -> list[date]:
         found = []

@@ -47,7 +47,7 @@ class _Segment:
 
 
 class SpoolWriter:
-    """Segments of one process, one a day; not for several threads at once."""
+    """Segments of one process, one a day (see `Writer`)."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Group commit: requests wait together for one sync, in a thread that owns the segments."""
+"""Group commit: requests wait together for one sync, in a thread that owns the writer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from datetime import date
 from typing import NamedTuple
 
 from aq_resources.failures import TransientFailure
-from aq_resources.spool.writer import SpoolUnavailable, SpoolWriter
+from aq_resources.spool.home import Writer
+from aq_resources.spool.writer import SpoolUnavailable
 
 # How long the thread waits for work before it looks after segments that have grown old.
 _IDLE_SECONDS = 0.25
@@ -29,7 +30,7 @@ class _Waiting(NamedTuple):
 class Committer:
     """Makes frames durable for many requests at once."""
 
-    def __init__(self, writer: SpoolWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         """Start the thread.
 
         Args:

@@ -71,7 +71,7 @@ class Room:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Spool | None,
         memory_bytes: int,
         spool_bytes: int,
         free_bytes: int,
@@ -80,7 +80,7 @@ class Room:
         """Looks at nothing yet.
 
         Args:
-            spool: The spool.
+            spool: The spool, where it is files of this machine.
             memory_bytes: Bodies under way at once.
             spool_bytes: What may wait in the spool.
             free_bytes: What stays free on its disk.
@@ -110,6 +110,8 @@ class Room:
         return _ROOM_SECONDS
 
     def _look(self) -> str:
+        if self._spool is None:
+            return ""
         with suppress(FileNotFoundError):
             disk = os.statvfs(self._spool.root)
             if disk.f_bavail * disk.f_frsize < self._free_bytes:

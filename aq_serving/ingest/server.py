@@ -8,11 +8,17 @@ from typing import Any
 
 import uvicorn
 
-from aq_resources.clock import open_clock
+from aq_resources.clock import Clock, open_clock
 from aq_resources.device_keys import KeyRing, keys_file
-from aq_resources.networks.devices.settings import NetworkSettings, spool_folder
+from aq_resources.networks.devices.settings import (
+    NetworkSettings,
+    jetstream_address,
+    spool_folder,
+)
 from aq_resources.services import Services
 from aq_resources.settings import Settings
+from aq_resources.spool.home import Writer
+from aq_resources.spool.jetstream_writer import JetStreamWriter
 from aq_resources.spool.reader import Spool
 from aq_resources.spool.writer import SpoolWriter
 from aq_serving.ingest.app import Ingest, create_app
@@ -34,13 +40,9 @@ def from_environment() -> Any:
     """The application as the environment's settings describe it: what a worker serves."""
     settings, own, ingest = Settings(), NetworkSettings(), IngestSettings()
     now = open_clock(settings.clock)
-    root = spool_folder(settings, own)
-    root.mkdir(parents=True, exist_ok=True)
-    writer = SpoolWriter(root, ingest.roll_seconds, ingest.segment_bytes, now, time.monotonic)
+    writer, files = _open_writer(settings, own, ingest, now)
     committer = Committer(writer)
-    room = Room(
-        Spool(root), ingest.memory_bytes, ingest.spool_bytes, ingest.free_bytes, time.monotonic
-    )
+    room = Room(files, ingest.memory_bytes, ingest.spool_bytes, ingest.free_bytes, time.monotonic)
 
     services = Services.from_environment()
     reader = Reader(services, READS, READ_SECONDS)
@@ -52,6 +54,20 @@ def from_environment() -> Any:
 
     shared = Ingest(ingest, KeyRing(keys_file(settings)), committer, room, own.late_days, now)
     return create_app(shared, Averages(shared, services, reader).routes(), close)
+
+
+def _open_writer(
+    settings: Settings, own: NetworkSettings, ingest: IngestSettings, now: Clock
+) -> tuple[Writer, Spool | None]:
+    """Where readings are put, and the files whose room is to be looked at, if it is files."""
+    address = jetstream_address(own)
+    if address is not None:
+        # A full stream says so itself.
+        return JetStreamWriter(address, ingest.spool_bytes), None
+    root = spool_folder(settings, own)
+    root.mkdir(parents=True, exist_ok=True)
+    writer = SpoolWriter(root, ingest.roll_seconds, ingest.segment_bytes, now, time.monotonic)
+    return writer, Spool(root)
 
 
 def serve_ingest(

@@ -11,11 +11,27 @@ from datetime import datetime
 
 from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.devices.client import DevicesClient
-from aq_resources.networks.devices.settings import ATTRIBUTION, TITLE, NetworkSettings, spool_folder
+from aq_resources.networks.devices.settings import (
+    ATTRIBUTION,
+    TITLE,
+    NetworkSettings,
+    jetstream_address,
+    spool_folder,
+)
 from aq_resources.settings import Settings
+from aq_resources.spool.home import Home
+from aq_resources.spool.jetstream_reader import JetStreamSpool
 from aq_resources.spool.reader import Spool
 
-__all__ = ["ATTRIBUTION", "PUSHED", "TITLE", "DevicesClient", "NetworkSettings", "create"]
+__all__ = [
+    "ATTRIBUTION",
+    "PUSHED",
+    "TITLE",
+    "DevicesClient",
+    "NetworkSettings",
+    "create",
+    "open_spool",
+]
 
 # Its readings come by themselves, and have tables of their own.
 PUSHED = True
@@ -36,4 +52,21 @@ def create(config: NetworkConfig, settings: Settings, now: Callable[[], datetime
         SettingsError: A setting is wrong.
     """
     own = NetworkSettings()
-    return DevicesClient(config, own, Spool(spool_folder(settings, own)), now)
+    return DevicesClient(config, own, open_spool(settings, own), now)
+
+
+def open_spool(settings: Settings, own: NetworkSettings) -> Home:
+    """Where readings wait.
+
+    Args:
+        settings: The platform's settings.
+        own: The network's.
+
+    Returns:
+        The end from which they are taken; nothing is opened.
+
+    Raises:
+        SettingsError: What that takes is not installed.
+    """
+    address = jetstream_address(own)
+    return Spool(spool_folder(settings, own)) if address is None else JetStreamSpool(address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
 
 from aq_resources.decoders import decoder_of
 from aq_resources.network_client import Parsed, Pull, Station, StationList
@@ -12,13 +11,13 @@ from aq_resources.network_settings import NetworkConfig
 from aq_resources.networks.devices.bodies import TAKEN, Body, answers_of, nothing_more
 from aq_resources.networks.devices.parse import parse_readings
 from aq_resources.networks.devices.seen import (
+    Seen,
     newest_complete,
     note_seen,
     parameters_of,
-    seen_file,
 )
 from aq_resources.networks.devices.settings import ATTRIBUTION, TITLE, NetworkSettings
-from aq_resources.spool.reader import DONE, READY, STORED, Spool
+from aq_resources.spool.home import DONE, READY, STORED, Home, Segment
 from aq_resources.stores.raw_pulls import RawAnswer
 from aq_science.windows import DAY, HOUR, Window
 
@@ -36,15 +35,15 @@ class DevicesClient:
         self,
         config: NetworkConfig,
         own: NetworkSettings,
-        spool: Spool,
+        spool: Home,
         now: Callable[[], datetime],
     ) -> None:
         self.settings = own
         self.spool = spool
         self._stations = config.stations
         self._now = now
-        self._seen = seen_file(spool.root)
-        self._taken: list[Path] = []
+        self._seen = spool.shared("seen", Seen, Seen)
+        self._taken: list[Segment] = []
 
     def stations(self) -> StationList:
         """The devices that have sent something, of the fleets and devices of the entry."""
@@ -69,20 +68,18 @@ class DevicesClient:
             now = self._now()
             for segment in self.spool.segments(day, READY):
                 for answer in self._answers(segment):
-                    yield Pull(segment.stem, answer)
+                    yield Pull(segment.name, answer)
                 self._taken.append(segment)
             yield Pull(str(day), nothing_more(Window.of_days(day, day), now))
 
     def stored(self) -> None:
         """What was pulled is in the store: its segments need not be pulled again."""
-        for segment in self._taken:
-            self.spool.move_on(segment, STORED)
+        self.spool.move_on(self._taken, STORED)
         self._taken.clear()
 
-    def settle(self, segments: Iterable[Path]) -> None:
+    def settle(self, segments: Iterable[Segment]) -> None:
         """All tables have what is in these segments, which are kept for a while or not at all."""
-        for segment in segments:
-            self.spool.move_on(segment, DONE)
+        self.spool.move_on(segments, DONE)
         kept = self.settings.keep_spool_hours * HOUR
         self.spool.remove_done((self._now() - kept).timestamp())
 
@@ -97,9 +94,9 @@ class DevicesClient:
     def close(self) -> None:
         """There is nothing to give back."""
 
-    def _answers(self, segment: Path) -> Iterator[RawAnswer]:
+    def _answers(self, segment: Segment) -> Iterator[RawAnswer]:
         found = []
-        for answer in answers_of(segment.stem, self.spool.frames(segment)):
+        for answer in answers_of(segment.name, self.spool.frames(segment)):
             if answer.status == TAKEN:
                 found.append((answer.window[0], decoder_of(Body).decode(answer.body)))
             yield answer

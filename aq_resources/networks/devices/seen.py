@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import msgspec
 
-from aq_resources.http.state_file import StateFile
 from aq_resources.networks.devices.bodies import Body
+from aq_resources.spool.home import Shared
 from aq_science.device_kinds import OF_THE_AIR
 from aq_science.windows import HOUR
 
@@ -25,16 +24,11 @@ class Seen(msgspec.Struct):
     hours: list[datetime] = msgspec.field(default_factory=list)
 
 
-def seen_file(spool: Path) -> StateFile[Seen]:
-    """The file beside the segments; what is lost of it comes again with the next readings."""
-    return StateFile(spool / "seen.json", Seen, Seen)
-
-
-def note_seen(file: StateFile[Seen], found: Iterable[tuple[datetime, Body]]) -> None:
+def note_seen(file: Shared[Seen], found: Iterable[tuple[datetime, Body]]) -> None:
     """Note devices and hours.
 
     Args:
-        file: Where.
+        file: Where; what is lost of it comes again with the next readings.
         found: Readings by their hour.
     """
     hours: set[datetime] = set()
@@ -48,10 +42,13 @@ def note_seen(file: StateFile[Seen], found: Iterable[tuple[datetime, Body]]) -> 
         found <= set(known.devices.get(name, ())) for name, found in sensors.items()
     ):
         return
-    with file.updated() as seen:
+
+    def add(seen: Seen) -> None:
         seen.hours = sorted({*seen.hours, *hours})[-_HOURS:]
         for name, new in sensors.items():
             seen.devices[name] = sorted({*seen.devices.get(name, ()), *new})
+
+    file.change(add)
 
 
 def newest_complete(seen: Seen, now: datetime) -> datetime | None:

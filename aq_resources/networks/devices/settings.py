@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from aq_resources.settings import EnvironmentSettings, Settings
+from aq_resources.settings import Credential, EnvironmentSettings, Settings
+from aq_resources.spool.jetstream import Address
 from aq_science.stations import usable_zone
 
 TITLE = "Devices"
@@ -19,11 +20,14 @@ class NetworkSettings(EnvironmentSettings):
     """Where pushed readings wait, what is made of them, and how long it is kept."""
 
     model_config = SettingsConfigDict(env_prefix="AQ_DEVICES_", env_ignore_empty=True)
-    login = "Devices have keys: aq devices add-key."
+    login = "A server's token is AQ_DEVICES_SPOOL_TOKEN. Devices have keys: aq devices add-key."
 
-    spool: Path | None = Field(
-        None, description="Folder in which readings wait, on a disk of this machine"
+    spool: str | None = Field(
+        None,
+        description="Where readings wait: a folder on a disk of this machine, or JetStream, as "
+        "`nats://host:4222`",
     )
+    spool_token: Credential | None = Field(None, description="Token of that server")
     window_seconds: int = Field(10, ge=1, description="Length of the windows of averages")
     interval_seconds: float = Field(
         0, ge=0, description="From one reading of a device to its next; 0: as its readings show"
@@ -36,6 +40,13 @@ class NetworkSettings(EnvironmentSettings):
     keep_window_days: int = Field(
         90, ge=1, description="Days for which averages of windows are kept"
     )
+
+    @field_validator("spool")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            Address.of(value, None)
+        return value
 
     @field_validator("window_seconds")
     @classmethod
@@ -55,6 +66,14 @@ class NetworkSettings(EnvironmentSettings):
         return zone
 
 
+def jetstream_address(own: NetworkSettings) -> Address | None:
+    """Where JetStream is, if readings wait there."""
+    if own.spool is None or "://" not in own.spool:
+        return None
+    token = own.spool_token
+    return Address.of(own.spool, None if token is None else token.get_secret_value())
+
+
 def spool_folder(settings: Settings, own: NetworkSettings) -> Path:
-    """Where readings wait."""
-    return (own.spool or settings.home / "spool").absolute()
+    """Where readings wait, where that is a folder."""
+    return Path(own.spool or settings.home / "spool").absolute()

@@ -88,12 +88,12 @@ def test_states_follow_each_other_and_done_ones_go(tmp_path: Path) -> None:
     assert spool.waiting_bytes() > 0
     for state, following in ((READY, STORED), (STORED, DONE)):
         [segment] = spool.segments(DAY, state)
-        spool.move_on(segment, following)
+        spool.move_on([segment], following)
         # Another process may have been first.
-        spool.move_on(segment, following)
+        spool.move_on([segment], following)
     assert (spool.days(READY, STORED), spool.waiting_bytes()) == ([], 0)
     [segment] = spool.segments(DAY, DONE)
-    written = segment.stat().st_mtime
+    written = spool.path(segment).stat().st_mtime
     assert spool.remove_done(written) == 0
     assert spool.remove_done(written + 1) == 1
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ import msgspec
 
 from aq_resources.device_keys import DeviceKey, KeyRing, create_key, keys_file
 from aq_resources.settings import Settings
-from aq_resources.spool.frames import Readings, Refusals
+from aq_resources.spool.frames import Readings, Refusals, decode
 from aq_resources.spool.reader import DONE, READY, STORED, Spool
 from aq_resources.spool.writer import SpoolWriter
 from aq_serving.ingest.app import Ingest, create_app
@@ -101,7 +101,7 @@ class IngestBench:
         """All that is in the spool, open segments included."""
         for path in sorted(self.root.glob("date=*/*")):
             assert path.suffix in {".open", *(f".{state}" for state in (READY, STORED, DONE))}
-            yield from self.spool.frames(path)
+            yield from decode(path.read_bytes())
 
     def stored(self) -> list[tuple[str, str, str, int, float]]:
         """Fleet, device, sensor, time and value of every stored reading."""
