@@ -12,7 +12,7 @@ from aq_resources.spool.frames import Frame
 READY, STORED, DONE = "ready", "stored", "done"
 
 Value = TypeVar("Value")
-Kept = TypeVar("Kept", covariant=True)
+Kept_co = TypeVar("Kept_co", covariant=True)
 
 
 @dataclass(frozen=True, order=True)
@@ -30,13 +30,13 @@ class Segment:
     state: str
 
 
-class Shared(Protocol[Kept]):
+class Shared(Protocol[Kept_co]):
     """A small value that all who drain a spool share; it may be lost at any time."""
 
-    def read(self) -> Kept:
+    def read(self) -> Kept_co:
         """The value as it was last written."""
 
-    def change(self, change: Callable[[Kept], None]) -> None:
+    def change(self, change: Callable[[Kept_co], None]) -> None:
         """Change the value in place: no one else's change is lost over it.
 
         `change` may be called again with a newer value.

@@ -1,4 +1,4 @@
-"""`kill -9` of ingest and drain under load: every reading that was acknowledged is found once."""
+"""`kill -9` of ingest, drain and broker under load: what was acknowledged is found once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from aq_resources.services import Services
 from aq_resources.settings import Settings
 from aq_resources.stores.raw_pulls import RawPullStore
 from aq_science.devices.readings import one_of_each
+from tests.servers.nats import NatsServer, nats_server
 from tests.servers.process import free_ports
 from tests.system.devices.drainer import drain
 
@@ -87,6 +89,9 @@ class Load:
                     # Not acknowledged; sent again by no one, so that a lost one would show.
                     time.sleep(0.3)
                     continue
+                if answer.status_code == 503:
+                    # Its broker is away: not acknowledged either.
+                    continue
                 assert answer.status_code == 202, answer.text
                 self.answers += 1
                 self.acknowledged |= {(self.device, moment) for moment in times}
@@ -94,8 +99,21 @@ class Load:
                 number = (number + 20) % 2000
 
 
+@pytest.fixture(params=["files", "jetstream"])
+def broker(
+    request: pytest.FixtureRequest, clean_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[NatsServer | None]:
+    """The broker, where readings wait in one."""
+    if request.param == "files":
+        yield None
+        return
+    with nats_server() as server:
+        monkeypatch.setenv("AQ_DEVICES_SPOOL", server.url())
+        yield server
+
+
 @pytest.fixture
-def environment(clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def environment(broker: NatsServer | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path = tmp_path / "networks.yaml"
     entry = {"start_date": "2026-01-01", "stations": ["fleet:*"]}
     path.write_text(json.dumps({"networks": {"devices": entry}}))
@@ -126,7 +144,7 @@ def wait_for(urls: list[str]) -> None:
 
 
 def test_every_acknowledged_reading_is_found_once(
-    clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str
+    environment: str, broker: NatsServer | None
 ) -> None:
     ports = free_ports(2)
     urls = [f"http://127.0.0.1:{port}" for port in ports]
@@ -150,7 +168,7 @@ def test_every_acknowledged_reading_is_found_once(
                 time.sleep(0.01)
             time.sleep(chance.uniform(0, 0.5))
             # The other process goes on meanwhile.
-            chance.choice([*ingests, drainer]).restart()
+            chance.choice([*ingests, drainer, *([broker] if broker else [])]).restart()
         for load in loads:
             load.stop.set()
             load.thread.join()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aq_resources.spool.frames import Readings, decode, encode
+from aq_resources.spool.frames import Readings, decode, encode, fitting
+from aq_resources.spool.jetstream import Address
 from aq_resources.spool.reader import DONE, READY, STORED, Spool
 from aq_resources.spool.writer import SpoolWriter
 from tests.factories import utc
@@ -48,6 +49,30 @@ def test_whole_frames_are_read_up_to_the_torn_one(
     assert list(decode(data)) == [frame(number) for number in numbers]
     # What a disk returns of a torn write need not be a beginning.
     assert list(decode(b"".join(whole) + b"\0" * 8 + rubbish)) == list(map(frame, numbers))
+
+
+@given(rows=st.integers(1, 40), most=st.integers(1, 2000))
+def test_parts_of_a_frame_fit_and_are_the_frame(rows: int, most: int) -> None:
+    whole = Readings(
+        "city", 7, ["1"] * rows, ["pm25"] * rows, list(range(rows)), [0.5] * rows, [0] * rows
+    )
+    parts = list(fitting(encode(whole), most))
+    frames = [part for data in parts for part in decode(data)]
+    assert all(isinstance(part, Readings) for part in frames)
+    assert [time for part in frames for time in getattr(part, "time", ())] == whole.time
+    assert {(part.fleet, part.received) for part in frames} == {("city", 7)}
+    one_row = max(len(encode(part)) for part in frames)
+    assert all(len(data) <= max(most, one_row) for data in parts)
+
+
+def test_addresses_of_jetstream() -> None:
+    several = Address.of("tls://a:4222,b:4222/CITY", "secret")
+    assert several.servers == ("tls://a:4222", "tls://b:4222")
+    assert (several.stream, "secret" in repr(several)) == ("CITY", False)
+    assert Address.of("nats://a", None).subject(DAY) == "AQ_DEVICES.2026-03-10"
+    for wrong in ("http://a", "nats://", "nats://a/b/c", "nats://a/x.y"):
+        with pytest.raises(ValueError, match="nats://"):
+            Address.of(wrong, None)
 
 
 def test_a_segment_is_handed_on_by_age_and_by_size(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from aq_resources.device_keys import DeviceKey, KeyRing, create_key, keys_file
 from aq_resources.settings import Settings
 from aq_resources.spool.frames import Readings, Refusals, decode
+from aq_resources.spool.home import Writer
 from aq_resources.spool.reader import DONE, READY, STORED, Spool
 from aq_resources.spool.writer import SpoolWriter
 from aq_serving.ingest.app import Ingest, create_app
@@ -36,14 +37,15 @@ class IngestBench:
     settings: IngestSettings = field(default_factory=IngestSettings)
     now: datetime = NOW
     late_days: int = 30
+    writer: Writer | None = None
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         self.spool = Spool(self.root)
-        self.writer = SpoolWriter(self.root, 1e9, 1 << 30, lambda: self.now, time.monotonic)
-        self.committer = Committer(self.writer)
+        files = SpoolWriter(self.root, 1e9, 1 << 30, lambda: self.now, time.monotonic)
+        self.committer = Committer(self.writer or files)
         self.room = Room(
-            self.spool,
+            None if self.writer else self.spool,
             self.settings.memory_bytes,
             self.settings.spool_bytes,
             self.settings.free_bytes,
