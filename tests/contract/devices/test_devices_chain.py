@@ -18,7 +18,7 @@ from aq_platform.definitions import build_defs
 from aq_resources.networks.devices.client import DevicesClient
 from aq_resources.services import Services
 from aq_resources.spool.frames import Note, Readings, Refusals, encode
-from aq_resources.spool.reader import DONE, READY, STORED
+from aq_resources.spool.reader import DONE, READY, STORED, Spool
 from aq_resources.spool.writer import SpoolWriter
 from aq_resources.stores.raw_pulls import RawPullStore
 from aq_science.tables.core import Table
@@ -49,6 +49,7 @@ class Devices:
         client = self.services.client("devices")
         assert isinstance(client, DevicesClient)
         self.client = client
+        assert isinstance(client.spool, Spool)
         self.spool = client.spool
         self.pulls = RawPullStore(self.services.object_store, "devices")
         self.folder = folder

@@ -100,7 +100,7 @@ def test_a_long_frame_goes_in_parts_and_a_full_stream_refuses(url: str, tmp_path
     address = Address.of(url, None)
     # The bench closes it.
     writer = JetStreamWriter(address, 1 << 20)
-    with closing(IngestBench(tmp_path, writer=writer)) as bench:
+    with closing(IngestBench(tmp_path, other=writer)) as bench:
         writer.append([(DAY, frame(0, 20_000))])
         assert times(JetStreamSpool(address)) == list(range(20_000))
         body = [thermostat(timestamp=f"2026-03-10T10:{n % 20:02}:00Z") for n in range(2000)]
@@ -119,7 +119,7 @@ def test_a_long_frame_goes_in_parts_and_a_full_stream_refuses(url: str, tmp_path
 def test_without_a_server_nothing_counts_as_taken(tmp_path: Path) -> None:
     address = Address.of(f"nats://127.0.0.1:{free_ports(1)[0]}", None)
     writer = JetStreamWriter(address, ROOM, patience_seconds=0.5)
-    with closing(IngestBench(tmp_path, writer=writer)) as bench:
+    with closing(IngestBench(tmp_path, other=writer)) as bench:
         assert bench.push(thermostat()).status_code == 503
     with pytest.raises(SpoolUnavailable, match=r"127\.0\.0\.1"):
         JetStreamSpool(address).days(READY)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from aq_resources.networks.devices.client import DevicesClient
 from aq_resources.services import Services
 from aq_resources.spool.reader import READY
+from aq_resources.spool.writer import SpoolUnavailable
 from aq_resources.stores.raw_pulls import RawPullStore
 from aq_science.windows import Window
 
@@ -25,5 +27,7 @@ def drain(services: Services) -> None:
 if __name__ == "__main__":
     with_spool = Services.from_environment()
     while True:
-        drain(with_spool)
+        # Its broker may be killed too.
+        with contextlib.suppress(SpoolUnavailable):
+            drain(with_spool)
         time.sleep(0.05)

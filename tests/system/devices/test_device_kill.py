@@ -168,7 +168,8 @@ def test_every_acknowledged_reading_is_found_once(
                 time.sleep(0.01)
             time.sleep(chance.uniform(0, 0.5))
             # The other process goes on meanwhile.
-            chance.choice([*ingests, drainer, *([broker] if broker else [])]).restart()
+            victims: list[Processes | NatsServer] = [*ingests, drainer]
+            chance.choice([*victims, *([broker] if broker else [])]).restart()
         for load in loads:
             load.stop.set()
             load.thread.join()

@@ -37,15 +37,16 @@ class IngestBench:
     settings: IngestSettings = field(default_factory=IngestSettings)
     now: datetime = NOW
     late_days: int = 30
-    writer: Writer | None = None
+    other: Writer | None = None
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         self.spool = Spool(self.root)
         files = SpoolWriter(self.root, 1e9, 1 << 30, lambda: self.now, time.monotonic)
-        self.committer = Committer(self.writer or files)
+        self.committer = Committer(self.other or files)
+        self.writer = files
         self.room = Room(
-            None if self.writer else self.spool,
+            None if self.other else self.spool,
             self.settings.memory_bytes,
             self.settings.spool_bytes,
             self.settings.free_bytes,
