@@ -18,7 +18,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 aq \
     && useradd --uid 10001 --gid aq --create-home aq \
-    && install --directory --owner=aq --group=aq /opt/dagster /var/lib/aq /keys
+    && install --directory --owner=aq --group=aq /opt/dagster /var/lib/aq /var/lib/aq/devices /keys
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \

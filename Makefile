@@ -150,7 +150,7 @@ COMPILE = $(BIN)/uv pip compile --universal --no-strip-extras --generate-hashes 
 
 lock: setup
 	$(COMPILE) pyproject.toml -o requirements.lock
-	$(COMPILE) --group dev --extra celery --extra mlflow --extra otel pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --group dev --extra celery --extra jetstream --extra mlflow --extra otel pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --constraints requirements.lock benchmarks/agreement.in -o benchmarks/agreement.lock
 	$(COMPILE) benchmarks/load.in -o benchmarks/load.lock
 	$(COMPILE) --python-version 3.11 deploy/mlflow.in -o deploy/mlflow.lock

@@ -56,12 +56,14 @@ class Rate:
     readings: float
     latencies: list[float]
     cpu: float
+    memory: float
 
     def __str__(self) -> str:
         at = statistics.quantiles(self.latencies, n=100)
         return (
             f"{self.name:48} {self.readings:9,.0f} readings/s   p50 {at[49] * 1000:7.1f} ms   "
-            f"p99 {at[98] * 1000:7.1f} ms   server CPU {self.cpu:5.1f} s"
+            f"p99 {at[98] * 1000:7.1f} ms   server CPU {self.cpu:5.1f} s   "
+            f"{self.memory:4.0f} MB a process"
         )
 
 
@@ -110,7 +112,8 @@ async def load(name: str, connect: Connect, messages: list[bytes], size: int, pi
     before, begun = cpu_of(pid), time.perf_counter()
     await asyncio.gather(*map(work, senders))
     seconds = time.perf_counter() - begun
-    return Rate(name, len(messages) * size / seconds, latencies, cpu_of(pid) - before)
+    rate = len(messages) * size / seconds
+    return Rate(name, rate, latencies, cpu_of(pid) - before, memory_of(pid))
 
 
 def cpu_of(pid: int) -> float:
@@ -118,6 +121,13 @@ def cpu_of(pid: int) -> float:
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
     return sum(one.user + one.system for one in times)
+
+
+def memory_of(pid: int) -> float:
+    """Resident MB of the largest of a process and its children."""
+    process = psutil.Process(pid)
+    every = (process, *process.children(recursive=True))
+    return max(one.memory_info().rss for one in every) / 1e6
 
 
 def http(port: str, key: str) -> Connect:

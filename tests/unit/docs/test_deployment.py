@@ -47,7 +47,7 @@ YAML_FILES = [
 ]
 # Servers that the containers share.
 SERVICES = (
-    *("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "metrics", "aq"),
+    *("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "ingest", "metrics", "aq"),
 )
 LINT = YamlLintConfig("{extends: relaxed, rules: {line-length: {max: 110}}}")
 
@@ -225,7 +225,7 @@ class TestCompose:
         example = (ROOT / "deploy/env.example").read_text("utf-8")
         named = set(re.findall(r"^(?:# )?(\w+)=", example, re.MULTILINE))
         own = {"AQ_BUCKET", "AQ_UI_HOSTS", "AQ_RUNS_MEMORY", "AQ_SERVICE_MEMORY"}
-        own.add("AQ_API_WORKERS")
+        own |= {"AQ_API_WORKERS", "AQ_DEVICES_SPOOL_TOKEN"}
         handed_on = {name for name in named if name[:3] == "AQ_"} - own
         assert set(re.findall(r"\$\{(\w+)", text)) == named - handed_on
         assert handed_on <= self.known()
@@ -236,6 +236,7 @@ class TestCompose:
             "webserver": ["127.0.0.1:3000:3000"],
             "webserver-read-only": ["127.0.0.1:3001:3000"],
             "api": ["127.0.0.1:8700:8700"],
+            "ingest": ["127.0.0.1:8710:8710"],
             "prometheus": ["127.0.0.1:9090:9090"],
             "grafana": ["127.0.0.1:3002:3000"],
             "superset": ["127.0.0.1:8088:8088"],
@@ -262,7 +263,7 @@ class TestCompose:
         of = {name: set(service["networks"]) for name, service in compose["services"].items()}
         # A published port needs a network that is not internal.
         assert {name for name, own in of.items() if "outer" in own} == {
-            *("code", "aq", "api"),
+            *("code", "aq", "api", "ingest"),
             *("webserver", "webserver-read-only", "prometheus", "grafana", "superset"),
         }
         # Dagster's code server asks for no login.
