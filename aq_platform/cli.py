@@ -18,8 +18,9 @@ from aq_resources.failures import SettingsError
 if TYPE_CHECKING:
     from aq_platform.arguments import Moment
     from aq_platform.query import Tables
+    from aq_resources.keys import KeyFile
     from aq_sandbox.server import SandboxConfig
-    from aq_serving.keys import KeyFile
+    from aq_serving.keys import ApiKey
 
 app = typer.Typer(
     name="aq",
@@ -494,29 +495,36 @@ app.add_typer(keys, name="keys")
 def add_key(name: Annotated[str, typer.Argument(help="Whose key it is")]) -> None:
     """Make a key and print it, once: its hash alone is kept. Servers know it within a second."""
     with readable_errors():
-        out.print(_key_file().add(name), highlight=False, markup=False, soft_wrap=True)
+        from aq_serving.keys import add_key as add
+
+        with _key_file().updated() as known:
+            key = add(known, name)
+        out.print(key, highlight=False, markup=False, soft_wrap=True)
 
 
 @keys.command("list")
 def list_keys() -> None:
     """Print the names of the keys."""
     with readable_errors():
-        _print_lines(sorted(_key_file().read().values()))
+        _print_lines(sorted(_key_file().read()))
 
 
 @keys.command("remove")
 def remove_key(name: Annotated[str, typer.Argument(help="Whose key it is")]) -> None:
     """Take a key back."""
     with readable_errors():
-        _key_file().remove(name)
+        from aq_serving.keys import remove_key as remove
+
+        with _key_file().updated() as known:
+            remove(known, name)
 
 
-def _key_file() -> KeyFile:
+def _key_file() -> KeyFile[ApiKey]:
     from aq_resources.settings import Settings
-    from aq_serving.keys import KeyFile
+    from aq_serving.keys import api_key_file
     from aq_serving.settings import ApiSettings
 
-    return KeyFile(ApiSettings().keys_in(Settings().home))
+    return api_key_file(ApiSettings().keys_in(Settings().home))
 
 
 @app.command()

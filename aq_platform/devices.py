@@ -1,4 +1,4 @@
-"""`aq devices`: keys of devices, and made-up devices that push."""
+"""`aq devices`: keys of devices, the broker that they publish to, and made-up devices."""
 
 from __future__ import annotations
 
@@ -70,6 +70,15 @@ def revoke_key(name: Annotated[str, typer.Argument(help="Its id, as `aq devices 
             if name not in keys:
                 raise SettingsError(f"There is no key {name!r}: aq devices keys lists them.")
             keys[name] = msgspec.structs.replace(keys[name], revoked_at=system_clock())
+
+
+@app.command()
+def mqtt() -> None:
+    """Take in what devices publish to the broker at AQ_MQTT_URL, until a signal comes."""
+    with readable_errors():
+        from aq_serving.ingest.mqtt.server import serve_mqtt
+
+        serve_mqtt()
 
 
 @app.command()

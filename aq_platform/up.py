@@ -27,7 +27,7 @@ from aq_resources.logs import LogSettings
 from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.network_settings import networks_path
 from aq_resources.services import Services
-from aq_serving.ingest.settings import IngestSettings
+from aq_serving.ingest.settings import IngestSettings, MqttSettings
 
 _STOP_SECONDS = 20.0
 # On a machine with much else to do a code server takes minutes.
@@ -112,9 +112,8 @@ def _serve_alone(services: Services, host: str, ports: Ports, console: Console) 
                 console.print(f"For looking only: http://{host}:{ports.read_only}")
             if ports.api is not None:
                 console.print(f"The dashboard and the API: http://{host}:{ports.api}")
-            if IngestSettings().up:
-                env = _environment(services, home, url)
-                children["ingest"] = child.start(["aq_serving.ingest"], env)
+            for name, module in _devices().items():
+                children[name] = child.start([module], _environment(services, home, url))
             commands = _commands(Path(folder), host, ports)
             if metrics.port is not None:
                 console.print(f"Metrics at http://{metrics.host}:{metrics.port}/metrics")
@@ -138,6 +137,16 @@ def _serve_alone(services: Services, host: str, ports: Ports, console: Console) 
         finally:
             stop.set()
             _stop(children)
+
+
+def _devices() -> dict[str, str]:
+    """The modules that take in what devices send, by name, as the settings say."""
+    found = {}
+    if IngestSettings().up:
+        found["ingest"] = "aq_serving.ingest"
+    if MqttSettings().url:
+        found["MQTT bridge"] = "aq_serving.ingest.mqtt"
+    return found
 
 
 def _prepare_warehouse(services: Services, console: Console) -> None:

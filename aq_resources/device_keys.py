@@ -1,22 +1,16 @@
-"""Keys of devices: who may write and read for which fleet. Only their hashes are kept.
-
-A key is `aqd_<id>_<secret>`. Its secret has 256 random bits, so that one SHA-256 says all: there
-is nothing to guess that a slow hash would have to protect.
-"""
+"""Keys of devices, `aqd_<id>_<secret>`: who may write and read for which fleet."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
 from aq_resources.failures import SettingsError
-from aq_resources.http.state_file import StateFile
+from aq_resources.keys import KeyFile, KeyRing, hashed
 from aq_resources.settings import Settings
 
 # Without a dot: it separates fleet and device in the station's id.
@@ -47,9 +41,9 @@ class DeviceKey(msgspec.Struct, frozen=True):
 Keys = dict[str, DeviceKey]
 
 
-def keys_file(settings: Settings) -> StateFile[Keys]:
+def keys_file(settings: Settings) -> KeyFile[DeviceKey]:
     """The file with all keys, by id."""
-    return StateFile(settings.home / "devices" / "keys.json", Keys, dict)
+    return KeyFile(settings.home / "devices" / "keys.json", Keys)
 
 
 def create_key(keys: Keys, key: DeviceKey) -> str:
@@ -75,24 +69,12 @@ def create_key(keys: Keys, key: DeviceKey) -> str:
     secret = secrets.token_hex(_SECRET_BYTES)
     while (name := secrets.token_hex(_ID_BYTES)) in keys:
         continue
-    keys[name] = msgspec.structs.replace(key, sha256=_digest(secret))
+    keys[name] = msgspec.structs.replace(key, sha256=hashed(secret))
     return f"aqd_{name}_{secret}"
 
 
-class KeyRing:
-    """The keys as the file has them now; a change counts from the next look on."""
-
-    def __init__(self, file: StateFile[Keys]) -> None:
-        self._file = file
-        self._stamp: tuple[int, int] | None = None
-        self._keys: Keys = {}
-
-    def refresh(self) -> None:
-        """Read the file where it has changed."""
-        stamp = _stamp(self._file.path)
-        if stamp != self._stamp:
-            self._keys = self._file.read()
-            self._stamp = stamp
+class DeviceKeys(KeyRing[DeviceKey]):
+    """The keys as the endpoint knows them."""
 
     def find(self, presented: str) -> tuple[str, DeviceKey] | None:
         """Id and key for what was presented; None where it is none, or no longer."""
@@ -100,19 +82,7 @@ class KeyRing:
         if match is None:
             return None
         name, secret = match.groups()
-        key = self._keys.get(name)
+        key = self.keys.get(name)
         if key is None or key.revoked_at is not None:
             return None
-        return (name, key) if hmac.compare_digest(key.sha256, _digest(secret)) else None
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_ino
+        return (name, key) if hmac.compare_digest(key.sha256, hashed(secret)) else None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -19,9 +17,6 @@ from aq_serving.limits import Limits, SharedRates
 from aq_serving.protocol import Connections
 from aq_serving.published import LOOK_EVERY_SECONDS, PublishedNow
 from aq_serving.settings import ApiSettings
-
-# Names the file in which all processes of a server count.
-RATES_FILE = "_AQ_API_RATES"
 
 
 class Front:
@@ -67,7 +62,7 @@ class Front:
                 await sweep
 
     def _look(self) -> None:
-        self.keys.look()
+        self.keys.refresh()
         self.publication.look()
 
     def _watch(self) -> None:
@@ -80,12 +75,11 @@ class Front:
         return made
 
     def _limits(self, app: ASGIApp) -> Limits:
-        shared = os.environ.get(RATES_FILE)
         settings = self._settings
         made = Limits(
             app,
             self.keys,
-            SharedRates(Path(shared) if shared else None),
+            SharedRates.of_server(),
             key_required=settings.key_required,
             key_rate=settings.key_rate,
             address_rate=settings.address_rate,

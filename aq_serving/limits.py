@@ -10,8 +10,12 @@ from __future__ import annotations
 import hashlib
 import math
 import mmap
+import os
 import secrets
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
@@ -26,7 +30,9 @@ BURST_SECONDS = 10.0
 PEER, COUNTED = "aq.peer", "aq.counted"
 # Whoever watches the server has no key.
 _FREE = ("/healthz", "/readyz")
-_SLOTS = 2**16
+# Names the file in which all processes of a server count.
+_RATES_FILE = "_AQ_RATES"
+_SLOTS = 2**20
 _SECRET_BYTES = 32
 _DOUBLE = 8
 
@@ -42,7 +48,7 @@ class SharedRates:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Of a file that `create` made; of this process alone without one."""
+        """Of a file that `shared_rates` made; of this process alone without one."""
         size = _SECRET_BYTES + _SLOTS * _DOUBLE
         if path is None:
             self._memory = mmap.mmap(-1, size)
@@ -53,10 +59,11 @@ class SharedRates:
         self._secret = bytes(self._memory[:_SECRET_BYTES])
         self._times = memoryview(self._memory)[_SECRET_BYTES:].cast("d")
 
-    @staticmethod
-    def create(path: Path) -> None:
-        """Make the file that the processes of a server share."""
-        path.write_bytes(secrets.token_bytes(_SECRET_BYTES) + bytes(_SLOTS * _DOUBLE))
+    @classmethod
+    def of_server(cls) -> SharedRates:
+        """Those in which all processes of this server count; of this one alone without others."""
+        path = os.environ.get(_RATES_FILE)
+        return cls(Path(path) if path else None)
 
     def slot(self, sender: str) -> int:
         """The sender's place."""
@@ -65,13 +72,40 @@ class SharedRates:
 
     def wait(self, slot: int, rate: float) -> float:
         """Count a request; seconds to wait before it may come, 0 where it may."""
-        now = time.monotonic()
-        due = max(self._times[slot], now)
-        ahead = due - now - BURST_SECONDS
-        if ahead > 0:
-            return ahead
-        self._times[slot] = due + 1 / rate
-        return 0.0
+        ahead = self.ahead(slot)
+        if not ahead:
+            self.count(slot, rate, 1)
+        return ahead
+
+    def ahead(self, slot: int) -> float:
+        """Seconds until the sender may come again; 0 where it may now."""
+        return max(0.0, self._times[slot] - time.monotonic() - BURST_SECONDS)
+
+    def count(self, slot: int, rate: float, number: int) -> None:
+        """Count what came, whether or not it may: of a batch the size shows only then.
+
+        Args:
+            slot: The sender's place.
+            rate: What it may bring in a second.
+            number: How much came.
+        """
+        self._times[slot] = max(self._times[slot], time.monotonic()) + number / rate
+
+
+@contextmanager
+def shared_rates() -> Iterator[None]:
+    """A file in which all processes that are started count, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="aq-rates-") as folder:
+        path = Path(folder) / "rates"
+        with path.open("wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+            # Sparse: a place that no sender has takes no room.
+            file.truncate(_SECRET_BYTES + _SLOTS * _DOUBLE)
+        os.environ[_RATES_FILE] = str(path)
+        try:
+            yield
+        finally:
+            del os.environ[_RATES_FILE]
 
 
 class Limits:
@@ -116,7 +150,7 @@ class Limits:
 
     def of_address(self, address: str) -> Counted:
         """Where requests of an address count."""
-        return self._rates.slot(_sender(address)), self._address_rate
+        return self._rates.slot(sender_of(address)), self._address_rate
 
     def may(self, counted: Counted) -> bool:
         """Count a request that is answered without the layers; whether it may come."""
@@ -155,7 +189,7 @@ def _key(request: Request) -> str | None:
     return value.strip() if kind.lower() == "bearer" else None
 
 
-def _sender(address: str) -> str:
+def sender_of(address: str) -> str:
     """An address; of version 6 its network, of which a subscriber has all addresses."""
     try:
         parsed = ip_address(address)

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import resource
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from aq_resources.logs import LogSettings
 from aq_resources.metrics.settings import MetricsSettings
-from aq_serving.front import RATES_FILE
-from aq_serving.limits import SharedRates
+from aq_serving.limits import shared_rates
 from aq_serving.metrics import api_metrics
 from aq_serving.protocol import ServingProtocol
 from aq_serving.settings import ApiSettings
@@ -47,7 +41,7 @@ def serve_api(
     """
     processes = settings.workers if workers is None else workers
     _allow_files(settings.most_connections + _OTHER_FILES)
-    with _shared_rates(), api_metrics(MetricsSettings(), processes):
+    with shared_rates(), api_metrics(MetricsSettings(), processes):
         uvicorn.run(
             "aq_serving.app:from_environment",
             factory=True,
@@ -77,19 +71,6 @@ def _allow_files(wanted: int) -> None:
             "limit (ulimit -n), or lower the setting.",
             hard,
         )
-
-
-@contextmanager
-def _shared_rates() -> Iterator[None]:
-    """A file in which all workers count, for as long as the block lasts."""
-    with tempfile.TemporaryDirectory(prefix="aq-api-") as folder:
-        path = Path(folder) / "rates"
-        SharedRates.create(path)
-        os.environ[RATES_FILE] = str(path)
-        try:
-            yield
-        finally:
-            del os.environ[RATES_FILE]
 
 
 def main() -> None:

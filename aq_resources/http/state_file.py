@@ -6,6 +6,7 @@ broken. The file may be lost at any time; whoever reads it then starts from the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,12 @@ class StateFile(Generic[Value]):
     """A value of a declared type. Writes are whole or absent, and locked across processes."""
 
     def __init__(
-        self, path: Path, kind: type[Value], initial: Callable[[], Value], poll: float = 0.05
+        self,
+        path: Path,
+        kind: type[Value],
+        initial: Callable[[], Value],
+        poll: float = 0.05,
+        mode: int = 0o666,
     ) -> None:
         """Opens nothing.
 
@@ -33,10 +39,12 @@ class StateFile(Generic[Value]):
             kind: Type of the value, as msgspec decodes it.
             initial: Makes the value of a file that is absent or not of that type.
             poll: How often a process that waits for the lock looks again, in seconds.
+            mode: The file's permissions, before the process's mask.
         """
         self.path = path
         self._decoder = decoder_of(kind)
         self._initial = initial
+        self._mode = mode
         self._lock = FileLock(f"{path}.lock", poll_interval=poll)
 
     def read(self) -> Value:
@@ -80,5 +88,6 @@ class StateFile(Generic[Value]):
         # In place of the old file at once: a kill leaves one of the two.
         fresh = self.path.with_name(f"{self.path.name}.new")
         with translate_errors(self.path):
+            os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT, self._mode))
             fresh.write_bytes(msgspec.json.encode(value))
             fresh.replace(self.path)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
-from itertools import compress
 from typing import Any
 
 import msgspec
@@ -22,22 +22,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from aq_resources.device_keys import DeviceKey, KeyRing
-from aq_resources.spool.frames import Readings, Refusals, encode
+from aq_resources.device_keys import DeviceKey, DeviceKeys
 from aq_resources.spool.writer import SpoolFull, SpoolUnavailable
-from aq_serving.ingest.committer import Committer, Frames
-from aq_serving.ingest.limits import RateLimit, Room
-from aq_serving.ingest.messages import (
-    SECOND_US,
-    Batch,
-    Limits,
-    RefusedMessage,
-    TooManyMessages,
-    UnreadableBody,
-    read_body,
-    take,
-)
+from aq_serving.ingest.committer import Committer
+from aq_serving.ingest.intake import batch_of, frames_of, limits_of, microseconds
+from aq_serving.ingest.limits import Room
+from aq_serving.ingest.messages import SECOND_US, Batch, RefusedMessage, TooManyMessages
 from aq_serving.ingest.settings import IngestSettings
+from aq_serving.limits import SharedRates, sender_of
 from aq_serving.problems import ProblemError, problem_response
 
 _FORMS = {
@@ -49,8 +41,6 @@ _FORMS = {
     "application/x-msgpack": "msgpack",
     "application/vnd.msgpack": "msgpack",
 }
-_DAY_US = 86_400 * SECOND_US
-_EPOCH_DAY = date(1970, 1, 1)
 # Longest time for a body to arrive.
 _BODY_SECONDS = 30.0
 _KEYS_SECONDS = 1.0
@@ -66,7 +56,7 @@ class Ingest:
     def __init__(
         self,
         settings: IngestSettings,
-        keys: KeyRing,
+        keys: DeviceKeys,
         committer: Committer,
         room: Room,
         late_days: int,
@@ -85,43 +75,33 @@ class Ingest:
             monotonic: Seconds that only go forward.
         """
         self._settings, self._keys, self._committer, self._room = settings, keys, committer, room
-        self._limits = Limits(
-            settings.clock_ahead_seconds * SECOND_US,
-            settings.late_seconds * SECOND_US,
-            late_days * _DAY_US,
-            settings.batch_readings,
-        )
+        self._limits = limits_of(settings, late_days)
         self._now, self._monotonic = now, monotonic
-        self._rates = RateLimit(monotonic)
+        self._rates = SharedRates.of_server()
         self._keys_read_at = float("-inf")
 
     async def push(self, request: Request) -> Response:
         """Take one reading or many: 202 once they are on disk."""
         name, key = self.authorise(request, "write")
         rate = key.rate or self._settings.readings_per_second
-        if wait := self._rates.wait(name, rate):
-            raise _slow_down("This key sends more than it may", wait)
+        slot = self._rates.slot(f"key {name}")
+        if wait := self._rates.ahead(slot):
+            raise _slow_down("This key sends more than it may", math.ceil(wait))
         if reason := self._room.reason_to_wait():
             raise _slow_down(f"Nothing can be taken just now: {reason}", self._room.wait_seconds)
         form = _form_of(request)
         held = [0]
         try:
             body = await self._body(request, held)
-            received = _microseconds(self._now())
-            batch = Batch()
-            try:
-                parts = read_body(body, form, self._limits.messages)
-            except UnreadableBody as error:
-                batch.messages = 1
-                text = body[:1000].decode("utf-8", "replace")
-                batch.refuse(0, RefusedMessage("body", f"cannot be read: {error}"), text)
-            else:
-                take(parts, received, self._limits, batch, self._wrong_clock(request, received))
-                _keep_to(key, batch)
-            self._rates.charge(name, rate, batch.messages)
-            await self._committer.commit(_frames(batch, name, key.fleet, received))
+            received = microseconds(self._now())
+            wrong_clock = self._wrong_clock(request, received)
+            batch = batch_of(body, form, received, self._limits, wrong_clock)
+            _keep_to(key, batch)
+            # A body without any message counts as one.
+            self._rates.count(slot, rate, max(1, batch.messages))
+            await self._committer.commit(frames_of(batch, name, key.fleet, received))
         except TooManyMessages as error:
-            self._rates.charge(name, rate, self._limits.messages)
+            self._rates.count(slot, rate, self._limits.messages)
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{error}.") from None
         except SpoolFull as failure:
             _LOG.error("%s", failure.message)
@@ -153,11 +133,13 @@ class Ingest:
             The key's id, and the key.
 
         Raises:
-            ProblemError: 401 without a known key, 403 where it is for something else.
+            ProblemError: 401 without a known key, 403 where it is for something else, 429 where
+                its address asks too often.
         """
         if self._monotonic() - self._keys_read_at >= _KEYS_SECONDS:
             self._keys.refresh()
             self._keys_read_at = self._monotonic()
+        self._count_address(request)
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             presented = request.headers.get("x-api-key", "")
@@ -174,6 +156,13 @@ class Ingest:
         if request.path_params.get("fleet", key.fleet) != key.fleet:
             raise ProblemError(HTTPStatus.FORBIDDEN, "This key is for another fleet.")
         return found
+
+    def _count_address(self, request: Request) -> None:
+        rate = self._settings.address_rate
+        if rate and request.client is not None:
+            slot = self._rates.slot(sender_of(request.client.host))
+            if wait := self._rates.wait(slot, rate):
+                raise _slow_down("This address sends more requests than it may", math.ceil(wait))
 
     async def _body(self, request: Request, held: list[int]) -> bytes:
         """The body, counted among what is under way, and in `held`."""
@@ -214,7 +203,7 @@ class Ingest:
             said = datetime.strptime(stated, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
         except ValueError:
             return None
-        off = _microseconds(said) - received
+        off = microseconds(said) - received
         if abs(off) <= self._limits.ahead:
             return None
         which = "clock_ahead" if off > 0 else "clock_behind"
@@ -317,46 +306,6 @@ def _keep_to(key: DeviceKey, batch: Batch) -> None:
     )
 
 
-def _frames(batch: Batch, name: str, fleet: str, received: int) -> Frames:
-    """What is to be written, by day."""
-    frames = []
-    if batch.time:
-        first, last = min(batch.time) // _DAY_US, max(batch.time) // _DAY_US
-        if first == last:
-            days = {first: batch}
-        else:
-            days = {day: _of_day(batch, day) for day in sorted({t // _DAY_US for t in batch.time})}
-        frames += [
-            (
-                _EPOCH_DAY + timedelta(days=day),
-                encode(
-                    Readings(
-                        fleet, received, part.device, part.sensor, part.time, part.value, part.note
-                    )
-                ),
-            )
-            for day, part in days.items()
-        ]
-    if batch.refused:
-        index, fields, reasons, raw = zip(*batch.refused, strict=True)
-        refusals = Refusals(
-            fleet, name, received, list(index), list(fields), list(reasons), list(raw)
-        )
-        frames.append((_EPOCH_DAY + timedelta(days=received // _DAY_US), encode(refusals)))
-    return frames
-
-
-def _of_day(batch: Batch, day: int) -> Batch:
-    of_day = [moment // _DAY_US == day for moment in batch.time]
-    return Batch(
-        device=list(compress(batch.device, of_day)),
-        sensor=list(compress(batch.sensor, of_day)),
-        time=list(compress(batch.time, of_day)),
-        value=list(compress(batch.value, of_day)),
-        note=list(compress(batch.note, of_day)),
-    )
-
-
 def _answer(batch: Batch) -> Response:
     content: dict[str, Any] = {"accepted": batch.accepted}
     status = HTTPStatus.ACCEPTED
@@ -367,7 +316,3 @@ def _answer(batch: Batch) -> Response:
             for index, name, reason, _ in batch.refused
         ]
     return Response(_encode_json(content), status, media_type="application/json")
-
-
-def _microseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * SECOND_US)

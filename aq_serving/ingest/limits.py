@@ -1,4 +1,4 @@
-"""How much may come: readings a second of a key, and room in memory and on disk."""
+"""Room in memory and on disk for what comes."""
 
 from __future__ import annotations
 
@@ -6,64 +6,12 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from aq_resources.spool.reader import Spool
 
-# Seconds of its rate that a key may bring at once.
-BURST_SECONDS = 10
-# Rates of so many keys are remembered; who has been silent longest is forgotten.
-_KEYS = 100_000
 _LOOK_SECONDS = 1.0
 # What a refusal for want of room asks to wait.
 _ROOM_SECONDS = 5
-
-
-@dataclass(slots=True)
-class _Bucket:
-    level: float
-    at: float
-
-
-class RateLimit:
-    """A bucket of tokens a key. It may go into debt by one request, whose size shows only then."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._buckets: dict[str, _Bucket] = {}
-
-    def wait(self, key: str, rate: float) -> int:
-        """Seconds until the key may send again; 0: now.
-
-        Args:
-            key: Whose.
-            rate: Readings a second.
-        """
-        bucket = self._bucket(key, rate)
-        return 0 if bucket.level > 0 else math.ceil(-bucket.level / rate) or 1
-
-    def charge(self, key: str, rate: float, readings: int) -> None:
-        """Count what came.
-
-        Args:
-            key: Whose.
-            rate: Readings a second.
-            readings: How many; a request without any counts as one.
-        """
-        self._bucket(key, rate).level -= max(1, readings)
-
-    def _bucket(self, key: str, rate: float) -> _Bucket:
-        moment, most = self._monotonic(), rate * BURST_SECONDS
-        bucket = self._buckets.pop(key, None)
-        if bucket is None:
-            bucket = _Bucket(most, moment)
-            while len(self._buckets) >= _KEYS:
-                del self._buckets[next(iter(self._buckets))]
-        bucket.level = min(most, bucket.level + (moment - bucket.at) * rate)
-        bucket.at = moment
-        # Last in the order: the dictionary forgets from its beginning.
-        self._buckets[key] = bucket
-        return bucket
 
 
 class Room:

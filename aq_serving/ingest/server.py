@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from aq_resources.clock import Clock, open_clock
-from aq_resources.device_keys import KeyRing, keys_file
+from aq_resources.device_keys import DeviceKeys, keys_file
 from aq_resources.networks.devices.settings import (
     NetworkSettings,
     jetstream_address,
@@ -26,6 +26,7 @@ from aq_serving.ingest.averages import Averages
 from aq_serving.ingest.committer import Committer
 from aq_serving.ingest.limits import Room
 from aq_serving.ingest.settings import IngestSettings
+from aq_serving.limits import shared_rates
 from aq_serving.reader import Reader
 
 # Connections of a process, beyond which it answers 503 at once.
@@ -52,7 +53,7 @@ def from_environment() -> Any:
         reader.close()
         services.close()
 
-    shared = Ingest(ingest, KeyRing(keys_file(settings)), committer, room, own.late_days, now)
+    shared = Ingest(ingest, DeviceKeys(keys_file(settings)), committer, room, own.late_days, now)
     return create_app(shared, Averages(shared, services, reader).routes(), close)
 
 
@@ -84,14 +85,15 @@ def serve_ingest(
         port: Port; that of the settings without.
         workers: Processes; as many as the settings say without.
     """
-    uvicorn.run(
-        "aq_serving.ingest.server:from_environment",
-        factory=True,
-        host=settings.host if host is None else host,
-        port=settings.port if port is None else port,
-        workers=settings.workers if workers is None else workers,
-        limit_concurrency=MOST_CONNECTIONS,
-        server_header=False,
-        access_log=False,
-        timeout_worker_healthcheck=WORKER_START_SECONDS,
-    )
+    with shared_rates():
+        uvicorn.run(
+            "aq_serving.ingest.server:from_environment",
+            factory=True,
+            host=settings.host if host is None else host,
+            port=settings.port if port is None else port,
+            workers=settings.workers if workers is None else workers,
+            limit_concurrency=MOST_CONNECTIONS,
+            server_header=False,
+            access_log=False,
+            timeout_worker_healthcheck=WORKER_START_SECONDS,
+        )

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from aq_resources.device_keys import DeviceKey, KeyRing, create_key, keys_file
+from aq_resources.device_keys import DeviceKey, DeviceKeys, create_key, keys_file
 from aq_resources.settings import Settings
 from aq_resources.spool.frames import Readings, Refusals, decode
 from aq_resources.spool.home import Writer
@@ -53,7 +53,7 @@ class IngestBench:
             time.monotonic,
         )
         self.file = keys_file(Settings())
-        self.ring = KeyRing(self.file)
+        self.ring = DeviceKeys(self.file)
         ingest = Ingest(
             self.settings,
             self.ring,
