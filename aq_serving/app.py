@@ -26,7 +26,7 @@ from aq_resources.logs import configure_logs
 from aq_resources.services import Services
 from aq_serving.context import Context
 from aq_serving.front import Front
-from aq_serving.metrics import RequestMetrics
+from aq_serving.metrics import LIVE, RequestMetrics
 from aq_serving.pages.files import add_pages
 from aq_serving.problems import ProblemDetails, ProblemError, problem_response
 from aq_serving.reader import Reader
@@ -42,6 +42,7 @@ from aq_serving.routers import (
     hourly_readings,
     index_categories,
     latest,
+    live,
     networks,
     overview,
     published,
@@ -87,7 +88,7 @@ _LOG = logging.getLogger("aq.serving")
 def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     """The application over the stores of `services`; nothing is opened before it is asked."""
     reader = Reader(services, settings.connections, settings.time_limit_seconds)
-    front = Front(services, settings)
+    front = Front(services, settings, reader)
     silence = {
         name: timedelta(hours=config.silent_after_hours)
         for name, config in services.networks.items()
@@ -112,6 +113,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     )
     for module in _RESOURCES:
         app.include_router(module.router(context), prefix=f"/{VERSION}")
+    app.include_router(live.router(front.live), prefix=f"/{VERSION}")
     app.include_router(published.router(services), prefix=f"/{VERSION}")
     app.include_router(about.router(), prefix=f"/{VERSION}")
     app.include_router(sensorthings.router(context))
@@ -145,14 +147,14 @@ def from_environment() -> FastAPI:
 
 
 class HeadAsGet:
-    """HEAD is GET whose body stays behind: the server sends none for it."""
+    """HEAD is GET whose body stays behind: the server sends none for it. A stream has no end."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        if scope["type"] == "http" and scope["method"] == "HEAD":
+        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] != LIVE:
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 

@@ -14,26 +14,32 @@ from aq_resources.services import Services
 from aq_serving.hot import HotAnswers
 from aq_serving.keys import ApiKeys
 from aq_serving.limits import Limits, SharedRates
+from aq_serving.live import Live
 from aq_serving.protocol import Connections
 from aq_serving.published import LOOK_EVERY_SECONDS, PublishedNow
+from aq_serving.reader import Reader
+from aq_serving.routers.live import newest_windows
 from aq_serving.settings import ApiSettings
 
 
 class Front:
     """Made once a process."""
 
-    def __init__(self, services: Services, settings: ApiSettings) -> None:
+    def __init__(self, services: Services, settings: ApiSettings, reader: Reader) -> None:
         """Reads nothing.
 
         Args:
             services: Object store, clock and `AQ_HOME`.
             settings: Limits.
+            reader: The only way to the stores.
         """
         self._settings = settings
         self.publication = PublishedNow(lambda: services.object_store, services.now)
         self.keys = ApiKeys(settings.keys_in(services.settings.home))
         self.connections = Connections(settings.most_connections)
-        self._state: dict[str, object] = {"connections": self.connections}
+        windows = newest_windows(reader, services.now) if "devices" in services.networks else None
+        self.live = Live(self.publication, windows, settings.streams, settings.streams_of_address)
+        self._state: dict[str, object] = {"connections": self.connections, "live": self.live}
         self._end = threading.Event()
 
     def install(self, app: FastAPI) -> None:
@@ -52,14 +58,15 @@ class Front:
         # What is published is there before the first to ask.
         await asyncio.to_thread(self._look)
         threading.Thread(target=self._watch, daemon=True).start()
-        sweep = asyncio.create_task(self.connections.sweep())
+        tasks = [asyncio.create_task(one) for one in (self.connections.sweep(), self.live.run())]
         try:
             yield self._state
         finally:
             self._end.set()
-            sweep.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweep
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     def _look(self) -> None:
         self.keys.refresh()

@@ -30,6 +30,8 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 QUERY_SECONDS = 60.0
 # A path that is no route's: as one value, or every scanner would make series of its own.
 NO_ROUTE = "none"
+# A stream takes as long as someone listens.
+LIVE = "/v1/live"
 
 _COUNT = Counter(
     "aq_http_requests",
@@ -74,7 +76,8 @@ class RequestMetrics:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = _route_of(scope)
             _COUNT.labels(method, route, str(status)).inc()
-            _SECONDS.labels(method, route).observe(time.perf_counter() - begun)
+            if route != LIVE:
+                _SECONDS.labels(method, route).observe(time.perf_counter() - begun)
 
 
 def _route_of(scope: Scope) -> str:

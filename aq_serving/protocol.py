@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aq_serving.hot import HEAD, HotAnswers
 from aq_serving.limits import PEER, Counted, Limits
+from aq_serving.live import Live
 
 # From a connection, or the answer before, to a whole request.
 WAIT_SECONDS = 15.0
@@ -82,6 +83,7 @@ class ServingProtocol(HttpToolsProtocol):
         self._hot: HotAnswers | None = self.app_state.get("hot")
         self._limits: Limits | None = self.app_state.get("limits")
         self._all: Connections | None = self.app_state.get("connections")
+        self._live: Live | None = self.app_state.get("live")
         self._own: Counted | None = None
         self._data = b""
         # Whether the parser is within a request.
@@ -127,6 +129,12 @@ class ServingProtocol(HttpToolsProtocol):
         super().on_response_complete()
         # One sweep looks after all connections.
         self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        # The server waits for answers to end.
+        if self._live is not None:
+            self._live.end()
 
     def end(self) -> None:
         """Close, whatever is still to be sent."""

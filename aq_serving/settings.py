@@ -34,6 +34,10 @@ class ApiSettings(EnvironmentSettings):
         0.0, ge=0, description="Requests a second of an address without a key; 0 for any number"
     )
     most_connections: int = Field(2000, ge=1, description="Connections at once, by process")
+    streams: int = Field(500, ge=0, description="Listeners to /v1/live at once, by process")
+    streams_of_address: int = Field(
+        20, ge=1, description="Listeners of one address at once, by process"
+    )
     connections: int = Field(4, ge=1, le=64, description="Reads at once, by process")
     time_limit_seconds: float = Field(10.0, gt=0, description="Longest time of one read")
 

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from aq_resources.device_keys import DeviceKey, DeviceKeys
 from aq_resources.spool.writer import SpoolFull, SpoolUnavailable
 from aq_serving.ingest.committer import Committer
+from aq_serving.ingest.document import PATH, document
 from aq_serving.ingest.intake import batch_of, frames_of, limits_of, microseconds
 from aq_serving.ingest.limits import Room
 from aq_serving.ingest.messages import SECOND_US, Batch, RefusedMessage, TooManyMessages
@@ -79,6 +80,11 @@ class Ingest:
         self._now, self._monotonic = now, monotonic
         self._rates = SharedRates.of_server()
         self._keys_read_at = float("-inf")
+
+    @property
+    def most_messages(self) -> int:
+        """How many one request may bring."""
+        return self._limits.messages
 
     async def push(self, request: Request) -> Response:
         """Take one reading or many: 202 once they are on disk."""
@@ -222,15 +228,20 @@ def create_app(ingest: Ingest, routes: list[Route], close: Callable[[], Awaitabl
     Returns:
         An ASGI application.
     """
+    described = document(ingest.most_messages)
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(described)
 
     return Starlette(
         routes=[
             Route("/v1/readings", ingest.push, methods=["POST"]),
             Route("/v1/fleets/{fleet}/readings", ingest.push, methods=["POST"]),
             Route("/healthz", healthz),
+            Route(PATH, openapi),
             *routes,
         ],
         exception_handlers={

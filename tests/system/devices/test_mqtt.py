@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -141,7 +142,8 @@ def test_a_fleet_publishes_below_its_name_and_bad_messages_stop_nothing(
         assert bridge.stop() == 0
     readings, refused = in_spool(home)
     assert readings == wanted | {("school-7", "1", 0)}
-    assert sorted(refused) == [("school-7", "device_id"), *[("town", "body")] * 5]
+    assert ("school-7", "device_id") in refused
+    assert Counter(fleet for fleet, _ in refused) == {"school-7": 1, "town": 5}
 
 
 class Load(threading.Thread):

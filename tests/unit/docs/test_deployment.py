@@ -30,7 +30,7 @@ from aq_resources.logs import LogSettings
 from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
-from aq_serving.ingest.settings import IngestSettings
+from aq_serving.ingest.settings import IngestSettings, MqttSettings
 from aq_serving.settings import ApiSettings
 from tests.servers.postgres import PostgresServer, programs
 
@@ -336,6 +336,7 @@ class TestCompose:
             AlertSettings,
             ApiSettings,
             IngestSettings,
+            MqttSettings,
             MetricsSettings,
             LogSettings,
             *(settings_class(n) for n in known_networks()),

@@ -26,7 +26,7 @@ from aq_resources.warehouse.ddl import sql_type
 from aq_resources.warehouse.dictionary import DOCUMENTED, updated
 from aq_science.quality.suite import STANDARD
 from aq_science.tables.forecast_models import FORECAST_MODELS
-from aq_serving.ingest.settings import IngestSettings
+from aq_serving.ingest.settings import IngestSettings, MqttSettings
 from aq_serving.settings import ApiSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,6 +92,7 @@ class TestSettings:
             AlertSettings,
             ApiSettings,
             IngestSettings,
+            MqttSettings,
             MetricsSettings,
             LogSettings,
         ]

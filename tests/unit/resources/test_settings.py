@@ -13,7 +13,7 @@ from aq_resources.metrics.settings import MetricsSettings
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
 from aq_resources.stores.object_store import open_object_store
-from aq_serving.ingest.settings import IngestSettings
+from aq_serving.ingest.settings import IngestSettings, MqttSettings
 from aq_serving.settings import ApiSettings
 
 TABLE = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
@@ -22,6 +22,7 @@ CLASSES: list[type[EnvironmentSettings]] = [
     AlertSettings,
     ApiSettings,
     IngestSettings,
+    MqttSettings,
     MetricsSettings,
     LogSettings,
     *(settings_class(n) for n in known_networks()),
