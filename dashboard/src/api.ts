@@ -1,6 +1,7 @@
 /** The API's rows, and how a page reads and refreshes them. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { t } from "./i18n";
+import { isLive, onNews } from "./live";
 
 export type Horizon = 0 | 1 | 2;
 type At<Name extends string, Value> = { [H in Horizon as `${Name}_${H}`]: Value | null };
@@ -196,19 +197,19 @@ async function inTurn<Value>(act: () => Promise<Value>): Promise<Value> {
   }
 }
 
-async function ask(url: string, signal: AbortSignal): Promise<Response> {
+async function ask(url: string, signal: AbortSignal, cache: RequestCache): Promise<Response> {
   for (let attempt = 1; ; attempt++) {
-    const answer = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    const answer = await fetch(url, { signal, cache, headers: { Accept: "application/json" } });
     if (answer.status !== BUSY || attempt === TRIES) return answer;
     const seconds = Number(answer.headers.get("Retry-After")) || PAUSE_S;
     await new Promise((resolve) => setTimeout(resolve, Math.min(seconds, 10) * 1000));
   }
 }
 
-async function get(url: string, signal: AbortSignal): Promise<unknown> {
+async function get(url: string, signal: AbortSignal, cache: RequestCache): Promise<unknown> {
   let answer: Response;
   try {
-    answer = await inTurn(() => ask(url, signal));
+    answer = await inTurn(() => ask(url, signal, cache));
   } catch (error) {
     if (signal.aborted) throw error;
     throw new Refusal(t("unreachable"), 0);
@@ -230,17 +231,18 @@ export interface Read<Body> {
 
 const REFRESH_MS = 2 * 60_000;
 
-/** What an address answers, read again every other minute; null waits. */
+/** What an address answers, read again when the server says that there is news, and every other
+ * minute while it says nothing; null waits. */
 export function useRead<Body>(url: string | null): Read<Body> {
   type Kept = { url: string | null; body: Body | null; error: Refusal | null; readAt: number | null };
   const [kept, setKept] = useState<Kept>({ url: null, body: null, error: null, readAt: null });
   const running = useRef<AbortController | null>(null);
-  const again = useCallback(() => {
+  const load = useCallback((cache: RequestCache) => {
     running.current?.abort();
     if (url === null) return;
     const controller = new AbortController();
     running.current = controller;
-    get(url, controller.signal).then(
+    get(url, controller.signal, cache).then(
       (body) => setKept({ url, body: body as Body, error: null, readAt: Date.now() }),
       (error: unknown) => {
         if (controller.signal.aborted) return;
@@ -250,17 +252,21 @@ export function useRead<Body>(url: string | null): Read<Body> {
       },
     );
   }, [url]);
+  const again = useCallback(() => load("default"), [load]);
   useEffect(() => {
     again();
-    const timer = setInterval(again, REFRESH_MS);
+    const timer = setInterval(() => isLive() || again(), REFRESH_MS);
+    // What the browser keeps for a minute is of before the news.
+    const ignore = onNews(() => load("no-cache"));
     const visible = () => document.visibilityState === "visible" && again();
     document.addEventListener("visibilitychange", visible);
     return () => {
       clearInterval(timer);
+      ignore();
       document.removeEventListener("visibilitychange", visible);
       running.current?.abort();
     };
-  }, [again]);
+  }, [again, load]);
   const fresh = kept.url === url;
   return {
     body: fresh ? kept.body : null,

@@ -25,6 +25,7 @@ export const en = {
   in2h: "In 2 hours",
   when: "When",
   measuredHour: "measured {from}–{to}",
+  live: "Live, averages of {seconds} s",
   forecastHour: "forecast {from}–{to}",
   category1: "Good",
   category2: "Moderate",

@@ -26,6 +26,7 @@ export const fr: Texts = {
   in2h: "Dans 2 heures",
   when: "Quand",
   measuredHour: "mesuré {from}–{to}",
+  live: "En direct, moyennes de {seconds} s",
   forecastHour: "prévu {from}–{to}",
   category1: "Bon",
   category2: "Modéré",

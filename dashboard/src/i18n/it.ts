@@ -26,6 +26,7 @@ export const it: Texts = {
   in2h: "Tra 2 ore",
   when: "Quando",
   measuredHour: "misurato {from}–{to}",
+  live: "In diretta, medie di {seconds} s",
   forecastHour: "previsto {from}–{to}",
   category1: "Buona",
   category2: "Moderata",

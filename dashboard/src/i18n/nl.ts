@@ -26,6 +26,7 @@ export const nl: Texts = {
   in2h: "Over 2 uur",
   when: "Wanneer",
   measuredHour: "gemeten {from}–{to}",
+  live: "Live, gemiddelden van {seconds} s",
   forecastHour: "verwacht {from}–{to}",
   category1: "Goed",
   category2: "Matig",

@@ -6,6 +6,7 @@ import {
 } from "../api";
 import { clock, current, dayAndClock, day, moment, named, number, percent, t } from "../i18n";
 import { adviceIn } from "../i18n/advice";
+import { useLive } from "../live";
 import { Calendar } from "../parts/calendar";
 import { Chart, type Fan, FlagMark, type Line, type Span } from "../parts/chart";
 import {
@@ -70,6 +71,7 @@ export function StationPage() {
       <Outdated read={overview} />
       <Notices station={station} />
       <Current station={station} context={context} />
+      <LiveValues station={station} />
       <div class="controls">
         <label>
           <span>{t("parameter")}</span>
@@ -141,6 +143,24 @@ function Current({ station, context }: { station: Overview; context: Context }) 
         })}
       </div>
       <Legend />
+    </section>
+  );
+}
+
+/** What a device has pushed in the last seconds. */
+function LiveValues({ station }: { station: Overview }) {
+  const windows = useLive(station.network === "devices" ? station.station_id : null);
+  if (windows.length === 0) return null;
+  const newest = windows.map((one) => one.window_start).sort().at(-1) ?? "";
+  return (
+    <section class="card live" aria-label={t("now")}>
+      <h2>{t("live", { seconds: windows[0]?.seconds ?? "" })}</h2>
+      <ul>
+        {windows.map((one) => (
+          <li key={one.sensor}>{parameterName(one.sensor)}: <strong>{number(one.mean)} {one.unit}</strong></li>
+        ))}
+      </ul>
+      <p class="quiet">{moment(new Date(newest), zoneOf(station), { hour: "2-digit", minute: "2-digit", second: "2-digit" })}</p>
     </section>
   );
 }

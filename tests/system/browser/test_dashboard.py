@@ -11,6 +11,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
+from aq_resources.publication.manifest import manifest_key
 from tests.patience import PATIENCE_S
 from tests.system.browser.conftest import screenshot_folder
 from tests.system.browser.troubled import NOW, troubled_server
@@ -152,6 +154,13 @@ def troubled(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield url
 
 
+def publish_again(manifest: Path) -> None:
+    """The same files under a manifest of other bytes."""
+    new = manifest.with_suffix(".new")
+    new.write_bytes(manifest.read_bytes() + b"\n")
+    new.replace(manifest)
+
+
 def rows(url: str, path: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = httpx.get(f"{url}{path}", timeout=60, trust_env=False).json()[
         "data"
@@ -233,8 +242,9 @@ def test_from_the_map_to_a_file(browser: Browser, served: str) -> None:
         expect(page.locator("html")).to_have_attribute("lang", "fr")
 
 
-def test_two_stations_beside_each_other(browser: Browser, served: str) -> None:
+def test_two_stations_beside_each_other(browser: Browser, served: str, demo: Installation) -> None:
     with visit(browser, served, DESKTOP, locale="nl-NL") as here:
+        here.page.clock.install()
         here.open(STATION)
         here.page.get_by_role("link", name="Met andere vergelijken").click()
         here.settle()
@@ -244,6 +254,16 @@ def test_two_stations_beside_each_other(browser: Browser, served: str) -> None:
         expect(here.page.locator(".chart path.line")).to_have_count(2)
         expect(here.page.get_by_role("columnheader", name="SMART189")).to_be_visible()
         here.picture("compare")
+
+        # The server says that there is news, and the page reads again without a timer.
+        asked: list[str] = []
+        here.page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
+        here.page.on("request", lambda request: asked.append(request.url))
+        manifest = demo.home / "objects" / manifest_key()
+        while not any("/v1/overview" in url for url in asked):
+            publish_again(manifest)
+            here.page.clock.run_for(2500)
+            here.page.wait_for_timeout(1000)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import uvicorn
 
 from aq_resources.services import Services
-from aq_serving import protocol
+from aq_serving import live, protocol
 from aq_serving.app import create_app
 from aq_serving.hot import HotAnswers
 from aq_serving.protocol import ServingProtocol
+from aq_serving.published import PublishedNow
 from aq_serving.settings import ApiSettings
 from tests.unit.serving.conftest import NETWORKS, NOW, fill, publish
 
@@ -245,3 +247,39 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_page_hears_through_a_real_server_which_stops_though_it_listens(
+    stores: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarters = [NOW]
+    monkeypatch.setattr(PublishedNow, "_quarter", lambda _: quarters[-1])
+    monkeypatch.setattr(live, "BEAT_SECONDS", 0.1)
+    with contextlib.ExitStack() as after, served(stores, streams_of_address="1") as port:
+        connection = after.enter_context(connect(port))
+        connection.sendall(b"GET /v1/live HTTP/1.1\r\nhost: api\r\naccept-encoding: gzip\r\n\r\n")
+        reader = connection.makefile("rb")
+
+        def until(text: bytes) -> list[bytes]:
+            found = [reader.readline()]
+            while text not in found[-1]:
+                assert found[-1]
+                found.append(reader.readline())
+            return found
+
+        head = until(b"retry: ")
+        assert head[0].startswith(b"HTTP/1.1 200")
+        assert b"content-type: text/event-stream; charset=utf-8\r\n" in head
+        assert not any(line.startswith(b"content-encoding") for line in head)
+        first = until(b"data: ")
+        assert until(b": ")[-1] == b": \n"
+        quarters.append(NOW + timedelta(minutes=15))
+        second = until(b"data: ")
+        assert f"{quarters[-1]:%H:%M:%S}".encode() in second[-1]
+        assert first[-1] != second[-1]
+        # Other requests go on beside it; a further stream of this address is one too many.
+        for method, status in ((b"GET", b"429"), (b"HEAD", b"405")):
+            with connect(port) as other:
+                other.sendall(method + b" /v1/live HTTP/1.1\r\nhost: api\r\n\r\n")
+                assert other.recv(100).startswith(b"HTTP/1.1 " + status)
+        after.callback(lambda: until(b"0\r\n"))

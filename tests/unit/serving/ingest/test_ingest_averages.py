@@ -22,6 +22,7 @@ from aq_science.windows import DAY, HOUR
 from aq_serving.ingest.app import Ingest, create_app
 from aq_serving.ingest.averages import Averages
 from aq_serving.reader import Reader
+from aq_serving.routers.live import newest_windows
 from tests.unit.serving.ingest.ingest_bench import NOW, IngestBench
 
 pytestmark = pytest.mark.server
@@ -48,8 +49,14 @@ KEYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def get(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Get]:
-    """Asks an application over two fleets' readings, with a key by its name."""
+def get(asked: tuple[Get, Reader]) -> Get:
+    """Asks the application."""
+    return asked[0]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Get, Reader]]:
+    """An application over two fleets' readings, with a key by its name, and its reader."""
     folder = tmp_path_factory.mktemp("averages")
     path = folder / "networks.yaml"
     entry = {"start_date": "2026-01-01", "stations": ["fleet:*"]}
@@ -75,7 +82,7 @@ def get(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Get]:
 
         return asyncio.run(request())
 
-    yield get
+    yield get, reader
     reader.close()
     services.close()
     bench.close()
@@ -170,3 +177,14 @@ def test_what_is_asked_wrongly_is_named(get: Get, query: dict[str, str]) -> None
     answer = get("/windows", "city", **query)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_listeners_hear_of_the_newest_windows_of_their_devices(asked: tuple[Get, Reader]) -> None:
+    read = newest_windows(asked[1], lambda: moment(COUNT))
+    [window] = read(["city.a", "city.nothing"])
+    last = [n for n in range(COUNT) if moment(n) >= window.window_start]
+    assert (window.station_id, window.sensor, window.unit) == ("city.a", "pm25", "µg/m³")
+    assert (window.seconds, window.count) == (10, len(last))
+    assert abs(window.mean - sum(value("a", n) for n in last) / len(last)) < 1e-9
+    # Who has been silent for an hour is not shown as of now.
+    assert list(newest_windows(asked[1], lambda: NOW + DAY)(["city.a"])) == []
