@@ -1,4 +1,4 @@
-"""Who listens to what is new, and what they are told: server-sent events.
+"""Server-sent events: who listens, and what each of them is yet to be sent.
 
 One task a process looks once a second whether something changed and wakes those that it concerns; a
 stream that waits is an entry in a dictionary. What a slow reader has not taken is replaced by what
@@ -49,7 +49,7 @@ ReadWindows = Callable[[Collection[str]], Iterable[Window]]
 
 
 class Stream:
-    """One who listens: what he wants, what he knows, and what he is yet to be told."""
+    """A listener: what it wants, what it knows, and what is to be sent next."""
 
     def __init__(self, address: str, stations: Collection[str], last_id: str) -> None:
         """Nothing waits yet.
@@ -57,7 +57,7 @@ class Stream:
         Args:
             address: Whose it is, for the limit.
             stations: Devices whose windows are wanted.
-            last_id: Of the last event that he had from an earlier stream; empty for none.
+            last_id: Of the last event that it had from an earlier stream; empty for none.
         """
         self.address, self.stations = address, frozenset(stations)
         self._publication, self._since = _known(last_id)
@@ -68,13 +68,13 @@ class Stream:
         self._ended = False
 
     def publication(self, identity: str, data: bytes) -> None:
-        """Tell of a publication, unless he knows it."""
+        """Send a publication, unless it is known."""
         if identity != self._publication:
             self._publication = identity
-            self._tell("publication", data)
+            self._put("publication", data)
 
     def windows(self, found: Iterable[Window]) -> None:
-        """Tell of windows of his devices that are new or have grown."""
+        """Send windows of the devices that are new or have grown."""
         new = [
             one
             for one in found
@@ -87,7 +87,7 @@ class Stream:
         if new:
             newest = max(one.window_start for one in self._windows.values())
             self._newest = int(newest.timestamp())
-            self._tell("windows", _json(new))
+            self._put("windows", _json(new))
 
     def beat(self) -> None:
         """Let a stream without news show that it lives."""
@@ -105,11 +105,11 @@ class Stream:
         while not self._ended:
             await self._some.wait()
             self._some.clear()
-            told, self._pending = self._pending, {}
-            if told:
-                yield b"".join(told.values())
+            events, self._pending = self._pending, {}
+            if events:
+                yield b"".join(events.values())
 
-    def _tell(self, kind: str, data: bytes) -> None:
+    def _put(self, kind: str, data: bytes) -> None:
         stamp = f"{self._publication}/{self._newest}"
         self._pending[kind] = b"id: %s\nevent: %s\ndata: %s\n\n" % (
             stamp.encode(),
@@ -132,7 +132,7 @@ class Live:
         """No one listens yet.
 
         Args:
-            publication: What is told of.
+            publication: What is sent.
             read_windows: Gives the newest windows of devices; None where there are none.
             most: Streams at once.
             most_of_address: And of one address.
@@ -141,7 +141,7 @@ class Live:
         self._most, self._most_of_address = most, most_of_address
         self._streams: set[Stream] = set()
         self._by_address: Counter[str] = Counter()
-        self._told: object = None
+        self._announced: object = None
         self._ended = False
 
     def __len__(self) -> int:
@@ -172,7 +172,7 @@ class Live:
         stream = Stream(address, stations, last_id)
         self._streams.add(stream)
         self._by_address[address] += 1
-        self._tell_publication([stream])
+        self._send_publication([stream])
         return stream
 
     def leave(self, stream: Stream) -> None:
@@ -189,24 +189,24 @@ class Live:
             stream.end()
 
     async def run(self) -> None:
-        """Tell what is new, until cancelled."""
+        """Send what is new, until cancelled."""
         loop = asyncio.get_running_loop()
         beat_at = windows_at = loop.time()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            if self._told != self._publication.epoch:
-                self._told = self._publication.epoch
-                self._tell_publication(self._streams)
+            if self._announced != self._publication.epoch:
+                self._announced = self._publication.epoch
+                self._send_publication(self._streams)
             now = loop.time()
             if now >= windows_at:
-                await self._tell_windows()
+                await self._send_windows()
                 windows_at = loop.time() + WINDOWS_SECONDS
             if now >= beat_at:
                 beat_at = now + BEAT_SECONDS
                 for stream in self._streams:
                     stream.beat()
 
-    def _tell_publication(self, streams: Iterable[Stream]) -> None:
+    def _send_publication(self, streams: Iterable[Stream]) -> None:
         identity, quarter = self._publication.epoch
         if not identity or quarter is None:
             return
@@ -215,7 +215,7 @@ class Live:
         for stream in streams:
             stream.publication(f"{identity[:32]}@{int(quarter.timestamp())}", data)
 
-    async def _tell_windows(self) -> None:
+    async def _send_windows(self) -> None:
         wanted = frozenset[str]().union(*(stream.stations for stream in self._streams))
         if self._read_windows is None or not wanted:
             return

@@ -8,24 +8,17 @@ from typing import Any
 
 import uvicorn
 
-from aq_resources.clock import Clock, open_clock
+from aq_resources.clock import open_clock
 from aq_resources.device_keys import DeviceKeys, keys_file
-from aq_resources.networks.devices.settings import (
-    NetworkSettings,
-    jetstream_address,
-    spool_folder,
-)
+from aq_resources.networks.devices.settings import NetworkSettings
 from aq_resources.services import Services
 from aq_resources.settings import Settings
-from aq_resources.spool.home import Writer
-from aq_resources.spool.jetstream_writer import JetStreamWriter
-from aq_resources.spool.reader import Spool
-from aq_resources.spool.writer import SpoolWriter
 from aq_serving.ingest.app import Ingest, create_app
 from aq_serving.ingest.averages import Averages
 from aq_serving.ingest.committer import Committer
 from aq_serving.ingest.limits import Room
 from aq_serving.ingest.settings import IngestSettings
+from aq_serving.ingest.writers import open_writer
 from aq_serving.limits import shared_rates
 from aq_serving.reader import Reader
 
@@ -41,7 +34,7 @@ def from_environment() -> Any:
     """The application as the environment's settings describe it: what a worker serves."""
     settings, own, ingest = Settings(), NetworkSettings(), IngestSettings()
     now = open_clock(settings.clock)
-    writer, files = _open_writer(settings, own, ingest, now)
+    writer, files = open_writer(settings, own, ingest, now)
     committer = Committer(writer)
     room = Room(files, ingest.memory_bytes, ingest.spool_bytes, ingest.free_bytes, time.monotonic)
 
@@ -55,20 +48,6 @@ def from_environment() -> Any:
 
     shared = Ingest(ingest, DeviceKeys(keys_file(settings)), committer, room, own.late_days, now)
     return create_app(shared, Averages(shared, services, reader).routes(), close)
-
-
-def _open_writer(
-    settings: Settings, own: NetworkSettings, ingest: IngestSettings, now: Clock
-) -> tuple[Writer, Spool | None]:
-    """Where readings are put, and the files whose room is to be looked at, if it is files."""
-    address = jetstream_address(own)
-    if address is not None:
-        # A full stream says so itself.
-        return JetStreamWriter(address, ingest.spool_bytes), None
-    root = spool_folder(settings, own)
-    root.mkdir(parents=True, exist_ok=True)
-    writer = SpoolWriter(root, ingest.roll_seconds, ingest.segment_bytes, now, time.monotonic)
-    return writer, Spool(root)
 
 
 def serve_ingest(

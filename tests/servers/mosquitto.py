@@ -36,7 +36,7 @@ class Broker:
         for name in ("config", "data"):
             (folder / name).mkdir(exist_ok=True)
         shutil.copy(DEPLOY / "acl", folder / "config" / "acl")
-        passwords = folder / "config" / "passwd"
+        passwords = folder / "data" / "passwd"
         passwords.write_text("".join(f"{name}:{word}\n" for name, word in users.items()))
         subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
         self.listen()

@@ -54,7 +54,7 @@ class Bridge:
         self._client = self._new_client()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Take what the broker sends until told to stop; what is taken then is finished."""
+        """Take what the broker sends until `stop` is set; what is taken then is finished."""
         address = urlsplit(self._settings.url)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_SECONDS

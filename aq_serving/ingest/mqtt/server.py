@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 
 from aq_resources.clock import open_clock
 from aq_resources.failures import SettingsError
 from aq_resources.logs import configure_logs
-from aq_resources.networks.devices.settings import NetworkSettings, spool_folder
+from aq_resources.networks.devices.settings import NetworkSettings
 from aq_resources.settings import Settings
-from aq_resources.spool.writer import SpoolWriter
 from aq_serving.ingest.committer import Committer
 from aq_serving.ingest.intake import limits_of
 from aq_serving.ingest.mqtt.bridge import Bridge
 from aq_serving.ingest.mqtt.intake import Intake
 from aq_serving.ingest.settings import IngestSettings, MqttSettings
+from aq_serving.ingest.writers import open_writer
 
 
 def serve_mqtt() -> None:
@@ -39,9 +38,7 @@ def serve_mqtt() -> None:
 async def _serve(settings: MqttSettings) -> None:
     own, ingest, platform = NetworkSettings(), IngestSettings(), Settings()
     now = open_clock(platform.clock)
-    root = spool_folder(platform, own)
-    root.mkdir(parents=True, exist_ok=True)
-    writer = SpoolWriter(root, ingest.roll_seconds, ingest.segment_bytes, now, time.monotonic)
+    writer, _ = open_writer(platform, own, ingest, now)
     intake = Intake(settings, limits_of(ingest, own.late_days), ingest.body_bytes, now)
     committer = Committer(writer)
     stop = asyncio.Event()

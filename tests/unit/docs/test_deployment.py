@@ -237,6 +237,7 @@ class TestCompose:
             "webserver-read-only": ["127.0.0.1:3001:3000"],
             "api": ["127.0.0.1:8700:8700"],
             "ingest": ["127.0.0.1:8710:8710"],
+            "mosquitto": ["127.0.0.1:1883:1883"],
             "prometheus": ["127.0.0.1:9090:9090"],
             "grafana": ["127.0.0.1:3002:3000"],
             "superset": ["127.0.0.1:8088:8088"],
@@ -258,12 +259,12 @@ class TestCompose:
 
     def test_only_what_asks_the_world_reaches_it(self, compose: dict[str, Any]) -> None:
         networks = compose["networks"]
-        inside = {name: {"internal": True} for name in ("stores", "inner", "watch")}
+        inside = {name: {"internal": True} for name in ("stores", "inner", "watch", "broker")}
         assert networks == {**inside, "outer": {}}
         of = {name: set(service["networks"]) for name, service in compose["services"].items()}
         # A published port needs a network that is not internal.
         assert {name for name, own in of.items() if "outer" in own} == {
-            *("code", "aq", "api", "ingest"),
+            *("code", "aq", "api", "ingest", "mosquitto"),
             *("webserver", "webserver-read-only", "prometheus", "grafana", "superset"),
         }
         # Dagster's code server asks for no login.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from datetime import timedelta
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_streams_are_bounded_and_given_back() -> None:
 
 
 def test_what_cannot_be_read_ends_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[Any] = [ProblemError(live.HTTPStatus.SERVICE_UNAVAILABLE, "no"), [window()]]
+    answers: list[Any] = [ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "no"), [window()]]
 
     def read(stations: Any) -> Any:
         assert set(stations) == {"town.1"}
