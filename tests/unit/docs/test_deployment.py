@@ -47,7 +47,8 @@ YAML_FILES = [
 ]
 # Servers that the containers share.
 SERVICES = (
-    *("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "ingest", "metrics", "aq"),
+    *("prepare", "code", "webserver", "webserver-read-only", "daemon", "api", "ingest", "metrics"),
+    "aq",
 )
 LINT = YamlLintConfig("{extends: relaxed, rules: {line-length: {max: 110}}}")
 
