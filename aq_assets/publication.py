@@ -27,12 +27,14 @@ from aq_science.current_air import (
     current_categories,
     latest,
 )
+from aq_science.newest_hours import newest_hours
 from aq_science.tables.core import Table
 from aq_science.tables.current_categories import CURRENT_CATEGORIES
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.latest import LATEST
+from aq_science.tables.newest_hours import NEWEST_HOURS
 from aq_science.tables.stations import STATIONS
 from aq_science.windows import HOUR, Window
 
@@ -48,8 +50,12 @@ NOW: dict[str, tuple[Table, tuple[Format, ...]]] = {
     "stations": (STATIONS, SPATIAL),
     "latest": (LATEST, SPATIAL),
     "category": (CURRENT_CATEGORIES, TABULAR),
+    NEWEST_HOURS.name: (NEWEST_HOURS, (Format.parquet,)),
 }
-_NEEDED = ("network", "station_id", "parameter", "hour", "value", "unit", "flag", "pulled_at")
+_NEEDED = (
+    *("network", "station_id", "parameter", "hour", "value", "unit", "flag", "reasons"),
+    "pulled_at",
+)
 
 
 def build_publication(config: NetworkConfig, *, on_s3: bool = False) -> dg.AssetsDefinition:
@@ -167,6 +173,7 @@ def _of_now(
     return {
         "latest": latest(readings, forecasts, stations).join(stations, on=key, how="semi"),
         "category": current_categories(recent, forecasts, now),
+        NEWEST_HOURS.name: newest_hours(readings, now).join(stations, on=key, how="semi"),
     }
 
 
@@ -256,6 +263,7 @@ _ORDER = {
     "stations": STATIONS.key,
     "latest": LATEST.key,
     "category": ("network", "station_id", "horizon", "parameter"),
+    NEWEST_HOURS.name: NEWEST_HOURS.key,
 }
 
 

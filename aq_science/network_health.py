@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from aq_science.current_air import LATEST_READINGS_WITHIN
 from aq_science.freshness import is_recent
 from aq_science.tables.network_health import CURRENT, EMPTY, NETWORKS, SILENT
 from aq_science.windows import DAY, HOUR
 
 
 def network_health(
-    readings: pl.DataFrame,
+    hours: pl.DataFrame,
     stations: pl.DataFrame,
     allowed: Mapping[str, timedelta],
     now: datetime,
@@ -21,7 +22,7 @@ def network_health(
     """Freshness of each network.
 
     Args:
-        readings: `HOURLY_READINGS` of three days up to now, with text for categories.
+        hours: `NEWEST_HOURS` of any time before, with text for categories.
         stations: `STATIONS`.
         allowed: By network, how long it may be silent; these are the networks.
         now: UTC.
@@ -29,8 +30,8 @@ def network_health(
     Returns:
         `NETWORKS` with text for its categories, by its key.
     """
-    present = readings.filter(pl.col("value").is_not_null())
-    recent, valid = pl.col("hour") >= now - DAY, pl.col("flag") == "valid"
+    present = hours.filter(pl.col("hour") >= now - LATEST_READINGS_WITHIN)
+    recent, valid = pl.col("hour") >= now - DAY, pl.col("valid")
     station = pl.col("station_id")
     seen = present.group_by("network").agg(
         newest_hour=pl.col("hour").max(),

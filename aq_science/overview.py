@@ -6,10 +6,10 @@ from datetime import datetime
 
 import polars as pl
 
-from aq_science.current_air import NEWEST_BEGAN_WITHIN, current_categories
-from aq_science.tables.current_categories import CURRENT_CATEGORIES
+from aq_science.current_air import NEWEST_BEGAN_WITHIN
+from aq_science.tables.latest import HORIZONS
 from aq_science.tables.overview import CURRENT, FLAGGED, OVERVIEW, OVERVIEW_HORIZONS, SILENT
-from aq_science.windows import HOUR
+from aq_science.windows import DAY, HOUR
 
 _STATION = ["network", "station_id"]
 _OF_AN_HOUR = ("hour", "rank", "category", "parameter")
@@ -17,23 +17,28 @@ _NO_READING, _NOT_ISSUED = "no_valid_readings", "not_issued"
 
 
 def station_overview(
-    stations: pl.DataFrame, readings: pl.DataFrame, forecasts: pl.DataFrame, now: datetime
+    stations: pl.DataFrame,
+    hours: pl.DataFrame,
+    categories: pl.DataFrame,
+    newest: pl.DataFrame,
+    now: datetime,
 ) -> pl.DataFrame:
     """What is known of each station now.
 
     Args:
         stations: `STATIONS` of any networks.
-        readings: `HOURLY_READINGS` of a day up to now, with text for categories.
-        forecasts: `FORECASTS` of the last day, with text for categories.
+        hours: `NEWEST_HOURS` of any time before, with text for categories.
+        categories: `CURRENT_CATEGORIES` of now, with text for categories.
+        newest: `LATEST`, with text for categories, of which the forecasts count.
         now: UTC.
 
     Returns:
         `OVERVIEW` with text for its categories, a row for each of `stations`, by its key.
     """
     rows = (
-        stations.join(_newest(readings, now), on=_STATION, how="left")
-        .join(_worst(readings, forecasts, now), on=_STATION, how="left")
-        .join(_reasons(forecasts, now), on=_STATION, how="left")
+        stations.join(_newest(hours, now), on=_STATION, how="left")
+        .join(_worst(categories), on=_STATION, how="left")
+        .join(_reasons(newest, now), on=_STATION, how="left")
     )
     since = now - NEWEST_BEGAN_WITHIN
     known = pl.any_horizontal(pl.col(f"rank_{horizon}").is_not_null() for horizon in (1, 2))
@@ -55,33 +60,21 @@ def station_overview(
     )
 
 
-def _newest(readings: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _newest(hours: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Newest hours of each station, and the tests that fired on the hours that count as now."""
-    present = readings.filter(pl.col("value").is_not_null())
     recent = pl.col("hour") >= now - NEWEST_BEGAN_WITHIN
-    return present.group_by(_STATION).agg(
+    of_a_day = hours.filter(pl.col("hour") >= now - DAY)
+    return of_a_day.group_by(_STATION).agg(
         newest_hour=pl.col("hour").max(),
-        newest_valid_hour=pl.col("hour").filter(pl.col("flag") == "valid").max(),
-        tests=pl.col("reasons").filter(recent).explode().drop_nulls().unique().sort(),
+        newest_valid_hour=pl.col("hour").filter("valid").max(),
+        tests=pl.col("tests").filter(recent).explode().drop_nulls().unique().sort(),
     )
 
 
-def _worst(readings: pl.DataFrame, forecasts: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _worst(categories: pl.DataFrame) -> pl.DataFrame:
     """Each station's worst category, the horizons side by side."""
-    networks = sorted({*readings["network"], *forecasts["network"]})
-    parts = [
-        CURRENT_CATEGORIES.schema.to_frame().with_columns(
-            pl.col(pl.Categorical, pl.Enum).cast(pl.String)
-        )
-    ]
-    for network in networks:
-        of_it = pl.col("network") == network
-        found = current_categories(readings.filter(of_it), forecasts.filter(of_it), now)
-        parts.append(found.cast(parts[0].schema))
-    worst = (
-        pl.concat(parts)
-        .sort("rank", descending=True, maintain_order=True)
-        .unique([*_STATION, "horizon"], keep="first", maintain_order=True)
+    worst = categories.sort("rank", descending=True, maintain_order=True).unique(
+        [*_STATION, "horizon"], keep="first", maintain_order=True
     )
     found = worst.select(_STATION).unique()
     for horizon in OVERVIEW_HORIZONS:
@@ -92,14 +85,22 @@ def _worst(readings: pl.DataFrame, forecasts: pl.DataFrame, now: datetime) -> pl
     return found
 
 
-def _reasons(forecasts: pl.DataFrame, now: datetime) -> pl.DataFrame:
+def _reasons(newest: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Why the newest forecasts have no value, where they say so.
 
     No reading to start from explains more than a flagged sensor of one parameter.
     """
-    without = forecasts.filter(pl.col("value").is_null(), pl.col("hour") > now - HOUR)
-    return without.group_by(_STATION).agg(
-        reason=pl.when((pl.col("model") == _NO_READING).any())
-        .then(pl.lit(_NO_READING))
-        .otherwise(pl.col("model").first())
+    without = pl.any_horizontal(
+        pl.col(f"forecast_{horizon}_value").is_null()
+        & (pl.col(f"forecast_{horizon}_hour") > now - HOUR)
+        for horizon in HORIZONS
+    )
+    return (
+        newest.filter(without)
+        .group_by(_STATION)
+        .agg(
+            reason=pl.when((pl.col("model") == _NO_READING).any())
+            .then(pl.lit(_NO_READING))
+            .otherwise(pl.col("model").first())
+        )
     )

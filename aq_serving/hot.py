@@ -18,7 +18,7 @@ from aq_serving.keys import ApiKeys
 from aq_serving.limits import COUNTED, Counted
 from aq_serving.published import PublishedNow
 
-HOT = ("/v1/latest", "/v1/stations", "/v1/category")
+HOT = ("/v1/latest", "/v1/stations", "/v1/category", "/v1/overview", "/v1/networks")
 # What a server hands over with a request: the bytes that it began with.
 HEAD = "aq.head"
 MOST_BYTES = 128 * 2**20

@@ -29,6 +29,7 @@ from aq_resources.stores.object_store import MissingObject, ObjectStore
 from aq_science.tables.core import Table
 from aq_science.tables.current_categories import CURRENT_CATEGORIES
 from aq_science.tables.latest import LATEST
+from aq_science.tables.newest_hours import NEWEST_HOURS
 from aq_science.tables.stations import STATIONS
 
 LOOK_EVERY_SECONDS = 1.0
@@ -38,6 +39,7 @@ _TABLES: dict[str, Table] = {
     "stations": STATIONS,
     "latest": LATEST,
     "category": CURRENT_CATEGORIES,
+    "newest_hours": NEWEST_HOURS,
 }
 _READY = (Format.json, Format.geojson, Format.parquet)
 _LOG = logging.getLogger("aq.serving")
@@ -61,6 +63,7 @@ class Published:
         stations: `STATIONS` of all networks.
         latest: `LATEST` of all networks.
         category: `CURRENT_CATEGORIES` of all networks, as of the publication.
+        newest_hours: `NEWEST_HOURS` of all networks, as of the publication.
         ready: The file `latest` by network (empty for all) and form.
     """
 
@@ -69,6 +72,7 @@ class Published:
     stations: pl.DataFrame
     latest: pl.DataFrame
     category: pl.DataFrame
+    newest_hours: pl.DataFrame
     ready: dict[tuple[str, Format], ReadyBytes]
 
 
@@ -122,7 +126,7 @@ class PublishedNow:
             _LOG.exception("The publication could not be read.")
             self._tell(repr(failure))
         published = self.state.published
-        self.epoch = ("" if published is None else published.identity, self._quarter())
+        self.epoch = ("" if published is None else published.identity, quarter_of(self._now()))
 
     def _look(self) -> None:
         store, key = self._store(), manifest_key()
@@ -149,10 +153,11 @@ class PublishedNow:
             _LOG.error("The newest publication cannot be used (%s): %s", kept, fault)
         self.state = State(self.published, fault)
 
-    def _quarter(self) -> datetime:
-        now = self._now()
-        minute = now.minute - now.minute % CHANGES_EVERY_MINUTES
-        return now.replace(minute=minute, second=0, microsecond=0)
+
+def quarter_of(now: datetime) -> datetime:
+    """The beginning of the quarter of an hour, in which what is said of now stays the same."""
+    minute = now.minute - now.minute % CHANGES_EVERY_MINUTES
+    return now.replace(minute=minute, second=0, microsecond=0)
 
 
 def _read(store: ObjectStore, identity: str, manifest: Manifest) -> Published:

@@ -13,20 +13,22 @@ from starlette.responses import Response
 from aq_resources.documents.columns import plain_schema
 from aq_resources.documents.forms import TABULAR, Answer
 from aq_resources.warehouse.names import UNION_SCHEMA
+from aq_science.current_air import LATEST_READINGS_WITHIN
 from aq_science.network_health import network_health
+from aq_science.newest_hours import newest_hours
 from aq_science.tables.daily_averages import DAILY_AVERAGES
 from aq_science.tables.data_quality import DATA_QUALITY
 from aq_science.tables.gaps import CAUSES, GAPS
 from aq_science.tables.network_health import NETWORK_DAYS, NETWORKS
-from aq_science.windows import DAY, Window
+from aq_science.windows import Window
 from aq_serving.context import Context
 from aq_serving.parsing import instant_text
+from aq_serving.published import quarter_of
 from aq_serving.queries import Days, Form, Network
 from aq_serving.ranges import days_of
 from aq_serving.recent import recent_hours
 from aq_serving.resource import answer_in_form, resource
 
-_READINGS_OF = 3 * DAY
 _CHOSEN = "network = ANY(?::VARCHAR[]) AND date >= ?::DATE AND date < ?::DATE"
 _DAYS = f"""
 WITH days AS (
@@ -98,9 +100,14 @@ def _chosen(context: Context, asked: NetworksQuery) -> list[str]:
 
 def _health(context: Context, asked: NetworksQuery) -> Answer:
     chosen = _chosen(context, asked)
-    now = context.now()
-    readings = recent_hours(context.reader, chosen, Window(now - _READINGS_OF, now))
+    present, now = context.present, context.now()
+    if present.published is None:
+        window = Window(now - LATEST_READINGS_WITHIN, now)
+        hours = newest_hours(recent_hours(context.reader, chosen, window), now)
+    else:
+        hours = present.published.newest_hours
     allowed = {name: context.silence[name] for name in chosen}
-    stations = context.directory.stations.filter(pl.col("network").is_in(chosen))
-    rows = network_health(readings, stations, allowed, now).cast(plain_schema(NETWORKS))
-    return Answer(NETWORKS, rows, context.directory.credits(rows), more={"now": instant_text(now)})
+    stations = present.directory.stations.filter(pl.col("network").is_in(chosen))
+    rows = network_health(hours, stations, allowed, now).cast(plain_schema(NETWORKS))
+    more = {"now": instant_text(quarter_of(now))}
+    return Answer(NETWORKS, rows, present.directory.credits(rows), more=more)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from aq_science.network_health import network_health
+from aq_science.newest_hours import newest_hours
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.network_health import NETWORKS
 from tests.factories import DAY, HOUR, hourly, station_frame, utc
@@ -30,7 +31,7 @@ def test_each_network_is_current_silent_or_empty() -> None:
     )
     stations = pl.concat([station_frame("s1", "s2", "s3"), station_frame("s1", network="openaq")])
     allowed = {**ALLOWED, "airqo": timedelta(hours=12)}
-    found = network_health(as_text(readings), stations, allowed, NOW)
+    found = network_health(newest_hours(as_text(readings), NOW), stations, allowed, NOW)
     assert found.columns == NETWORKS.schema.names()
     assert found.select("network", "state", "silent_after_hours").rows() == [
         ("airqino", "current", 6),
@@ -43,13 +44,15 @@ def test_each_network_is_current_silent_or_empty() -> None:
 
 def test_an_hour_in_progress_is_recent() -> None:
     readings = as_text(hourly([1.0], NOW.replace(minute=0)))
-    found = network_health(readings, station_frame("s1"), {"airqino": timedelta(hours=1)}, NOW)
+    found = network_health(
+        newest_hours(readings, NOW), station_frame("s1"), {"airqino": timedelta(hours=1)}, NOW
+    )
     assert found["state"].to_list() == ["current"]
 
 
 def test_values_that_never_came_are_no_sign_of_life() -> None:
     readings = as_text(hourly([None], NOW - HOUR))
-    found = network_health(readings, station_frame("s1"), ALLOWED, NOW)
+    found = network_health(newest_hours(readings, NOW), station_frame("s1"), ALLOWED, NOW)
     assert found["state"].to_list() == ["empty", "empty"]
     nothing = as_text(HOURLY_READINGS.schema.to_frame())
-    assert network_health(nothing, station_frame("s1"), {}, NOW).is_empty()
+    assert network_health(newest_hours(nothing, NOW), station_frame("s1"), {}, NOW).is_empty()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from aq_science.current_air import current_categories, latest, still_current
+from aq_science.network_health import network_health
+from aq_science.newest_hours import newest_hours
 from aq_science.overview import station_overview
 from aq_science.tables.forecasts import FORECASTS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.overview import OVERVIEW
-from tests.factories import HOUR, forecast_frame, hourly, station_frame, utc
+from tests.factories import DAY, HOUR, forecast_frame, hourly, station_frame, utc
+from tests.laws import examples
 
 NOW = utc(2024, 3, 1, 12, 20)
 MORNING = utc(2024, 3, 1)
@@ -25,12 +32,36 @@ def as_text(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
 
 
+def overview_of(
+    stations: pl.DataFrame,
+    readings: pl.DataFrame,
+    forecasts: pl.DataFrame,
+    now: datetime,
+    published: datetime | None = None,
+) -> pl.DataFrame:
+    """As the tables give it at a time, or a publication of that time later on."""
+    at = now if published is None else published
+    categories = pl.concat(
+        current_categories(
+            readings.filter(network=network), forecasts.filter(network=network), at
+        ).pipe(as_text)
+        for network in ("airqino", "openaq")
+    )
+    return station_overview(
+        stations,
+        newest_hours(readings, at),
+        still_current(categories, now),
+        latest(readings, forecasts, stations),
+        now,
+    )
+
+
 def row_of(
     readings: pl.DataFrame = NO_READINGS,
     forecasts: pl.DataFrame = NO_FORECASTS,
     now: datetime = NOW,
 ) -> dict[str, Any]:
-    found = station_overview(station_frame("s1"), as_text(readings), as_text(forecasts), now)
+    found = overview_of(station_frame("s1"), as_text(readings), as_text(forecasts), now)
     assert found.columns == OVERVIEW.schema.names()
     [row] = found.to_dicts()
     return row
@@ -90,5 +121,58 @@ def test_a_forecast_of_hours_that_have_ended_is_none() -> None:
 def test_stations_of_two_networks_do_not_mix() -> None:
     stations = pl.concat([station_frame("s1"), station_frame("s1", network="openaq")])
     readings = as_text(hourly([20.0] * 12, MORNING, network="openaq"))
-    found = station_overview(stations, readings, as_text(NO_FORECASTS), NOW)
+    found = overview_of(stations, readings, as_text(NO_FORECASTS), NOW)
     assert found.select("network", "state").rows() == [("airqino", "silent"), ("openaq", "current")]
+
+
+@st.composite
+def some_readings(draw: st.DrawFn) -> pl.DataFrame:
+    """A few stations of two networks over three days: values, flags and late pulls as they come."""
+    rows = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["airqino", "openaq"]),
+                st.sampled_from(["s1", "s2"]),
+                st.integers(0, 71),
+                st.sampled_from(["valid", "suspect", "missing"]),
+                st.integers(1, 80),
+            ),
+            max_size=30,
+            unique_by=lambda row: row[:3],
+        )
+    )
+    parts = [
+        hourly(
+            [None if flag == "missing" else 20.0],
+            NOON - age * HOUR,
+            network=network,
+            station=station,
+            flag=[flag],
+        ).with_columns(
+            pulled_at=pl.lit(NOON + (wait - age) * HOUR).dt.cast_time_unit("us"),
+            reasons=pl.lit([f"test_{age % 3}"] if flag == "suspect" else [], pl.List(pl.String)),
+        )
+        for network, station, age, flag, wait in rows
+    ]
+    return as_text(pl.concat([NO_READINGS, *parts], how="vertical_relaxed"))
+
+
+@settings(max_examples=examples(25))
+@given(readings=some_readings(), later=st.integers(0, 4 * 80))
+def test_what_was_published_says_later_what_the_tables_say(
+    readings: pl.DataFrame, later: int
+) -> None:
+    stations = pl.concat([station_frame("s1", "s2"), station_frame("s1", "s2", network="openaq")])
+    forecasts = as_text(forecast_frame(NOON, 8.0))
+    at = NOW + later * timedelta(minutes=15)
+    since = at - DAY
+    of_a_day = readings.filter(pl.col("hour") >= since)
+    newest = forecasts.filter(pl.col("issued_for") >= since)
+    expected = overview_of(stations, of_a_day, newest, at)
+    assert_frame_equal(overview_of(stations, readings, forecasts, at, NOW), expected)
+    allowed = {"airqino": timedelta(hours=6), "openaq": timedelta(hours=12)}
+    of_three = readings.filter(pl.col("hour") >= at - 3 * DAY)
+    assert_frame_equal(
+        network_health(newest_hours(readings, NOW), stations, allowed, at),
+        network_health(newest_hours(of_three, at), stations, allowed, at),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aq_serving.published import quarter_of
 from tests.unit.serving.conftest import NOW, ODD, Ask
 
 pytestmark = pytest.mark.server
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.server
 class TestOverview:
     def test_every_station_has_a_row_and_what_is_missing_a_reason(self, ask: Ask) -> None:
         answer = ask("/v1/overview").json()
-        assert answer["now"] == f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+        assert answer["now"] == f"{quarter_of(NOW):%Y-%m-%dT%H:%M:%SZ}"
         rows = {row["station_id"]: row for row in answer["data"]}
         assert set(rows) == {"s1", "s2", "b1", ODD}
         assert (rows["s1"]["state"], rows["s1"]["rank_0"]) == ("current", 2)
