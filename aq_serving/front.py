@@ -41,6 +41,7 @@ class Front:
         self.live = Live(self.publication, windows, settings.streams, settings.streams_of_address)
         self._state: dict[str, object] = {"connections": self.connections, "live": self.live}
         self._end = threading.Event()
+        self._made: list[HotAnswers] = []
 
     def install(self, app: FastAPI) -> None:
         """Put limits and hot answers before the application."""
@@ -57,7 +58,8 @@ class Front:
         """
         # What is published is there before the first to ask.
         await asyncio.to_thread(self._look)
-        threading.Thread(target=self._watch, daemon=True).start()
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
         tasks = [asyncio.create_task(one) for one in (self.connections.sweep(), self.live.run())]
         try:
             yield self._state
@@ -67,6 +69,8 @@ class Front:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            # What it counted last is told, unless a store keeps it waiting.
+            await asyncio.to_thread(watch.join, LOOK_EVERY_SECONDS)
 
     def _look(self) -> None:
         self.keys.refresh()
@@ -75,9 +79,16 @@ class Front:
     def _watch(self) -> None:
         while not self._end.wait(LOOK_EVERY_SECONDS):
             self._look()
+            self._tell()
+        self._tell()
+
+    def _tell(self) -> None:
+        for hot in self._made:
+            hot.tell()
 
     def _hot(self, app: ASGIApp) -> HotAnswers:
         made = HotAnswers(app, self.publication, self.keys)
+        self._made.append(made)
         self._state["hot"] = made
         return made
 

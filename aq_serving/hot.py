@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aq_serving.keys import ApiKeys
 from aq_serving.limits import COUNTED, Counted
+from aq_serving.metrics import Tally
 from aq_serving.published import PublishedNow
 
 HOT = ("/v1/latest", "/v1/stations", "/v1/category", "/v1/overview", "/v1/networks")
@@ -49,12 +50,14 @@ class ReadyResponse:
     """A response but for its status line and date.
 
     `counted` is whose limit the request counts against, where its bytes say so: by a key, or by
-    what a proxy says of its sender. Otherwise it counts against the connection's address.
+    what a proxy says of its sender. Otherwise it counts against the connection's address. Whoever
+    sends it counts it in `tally`.
     """
 
     headers: bytes
     body: bytes
     counted: Counted | None
+    tally: Tally
 
 
 @dataclass
@@ -92,6 +95,7 @@ class HotAnswers:
         self._publication = publication
         self._shelf = Shelf()
         self._making: dict[Key, asyncio.Future[Kept | None]] = {}
+        self._tallies: dict[tuple[str, int], Tally] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -101,12 +105,21 @@ class HotAnswers:
         key = _key(scope)
         shelf = self.shelf
         kept = shelf.answers.get(key)
+        made = kept is None and key not in self._making
         if kept is None:
             kept = await self._make(key, scope, receive, send, shelf)
             if kept is None:
                 return
-        await _send(scope, send, kept)
+        status = await _send(scope, send, kept)
+        # Of an answer that it made the application has counted the request.
+        if not made:
+            self._tally(scope, status).count += 1
         self._remember(scope, kept, shelf)
+
+    def tell(self) -> None:
+        """Add the answers from memory to the metrics; of any thread."""
+        for tally in list(self._tallies.values()):
+            tally.tell()
 
     @property
     def shelf(self) -> Shelf:
@@ -120,6 +133,11 @@ class HotAnswers:
     def ready(self, head: bytes) -> ReadyResponse | None:
         """The response to a request of the very same bytes as an earlier one, if there is one."""
         return self.shelf.by_head.get(head)
+
+    def _tally(self, scope: Scope, status: int) -> Tally:
+        stem, dot, _ = scope["path"].partition(".")
+        route = f"{stem}.{{extension}}" if dot else stem
+        return self._tallies.setdefault((route, status), Tally(route, status))
 
     def _is_hot(self, scope: Scope) -> bool:
         return (
@@ -171,7 +189,9 @@ class HotAnswers:
         if len(shelf.by_head) >= MOST_HEADS:
             shelf.by_head.clear()
         lines = b"".join(b"%s: %s\r\n" % header for header in kept.headers)
-        shelf.by_head[head] = ReadyResponse(lines + b"\r\n", kept.body, extensions.get(COUNTED))
+        shelf.by_head[head] = ReadyResponse(
+            lines + b"\r\n", kept.body, extensions.get(COUNTED), self._tally(scope, HTTPStatus.OK)
+        )
 
 
 class _Recorded:
@@ -210,14 +230,16 @@ def _unconditional(headers: Iterable[Header]) -> Iterable[Header]:
     return (header for header in headers if header[0] != b"if-none-match")
 
 
-async def _send(scope: Scope, send: Send, kept: Kept) -> None:
+async def _send(scope: Scope, send: Send, kept: Kept) -> int:
+    """Send it, or that it is known already; the status."""
     known = [value for name, value in scope["headers"] if name == b"if-none-match"]
     tags = {part.strip() for value in known for part in value.split(b",")}
     if kept.tag in tags or b"*" in tags:
         short = [header for header in kept.headers if header[0] not in _OF_THE_BODY]
         await send({"type": "http.response.start", "status": 304, "headers": short})
         await send({"type": "http.response.body", "body": b""})
-        return
+        return HTTPStatus.NOT_MODIFIED
     await send({"type": "http.response.start", "status": 200, "headers": list(kept.headers)})
     body = b"" if scope["method"] == "HEAD" else kept.body
     await send({"type": "http.response.body", "body": body})
+    return HTTPStatus.OK

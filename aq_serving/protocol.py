@@ -169,6 +169,7 @@ class ServingProtocol(HttpToolsProtocol):
         else:
             self.transport.write(start + response.headers + response.body)
         self.server_state.total_requests += 1
+        response.tally.count += 1
         return True
 
     def _may(self, counted: Counted | None) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from aq_resources.metrics.settings import MetricsSettings
+
 ROOT = Path(__file__).resolve().parents[3]
 PROMETHEUS, GRAFANA = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana"
 DASHBOARD = GRAFANA / "dashboards" / "platform.json"
@@ -144,7 +146,21 @@ class TestGrafana:
             "monitoring"
         }
         scraped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
-        assert scraped["scrape_configs"][0]["static_configs"] == [{"targets": ["metrics:8720"]}]
+        targets = [
+            tuple(target.split(":"))
+            for job in scraped["scrape_configs"]
+            for one in job["static_configs"]
+            for target in one["targets"]
+        ]
+        assert targets == [("metrics", "8720"), ("api", "8721")]
+        default = MetricsSettings.model_fields["host"].default
+        for service, port in targets:
+            given = compose[service]
+            # Listens beyond itself, on a network that Prometheus is on, and nowhere outside.
+            assert given["environment"]["AQ_METRICS_HOST"] == "0.0.0.0" != default
+            assert set(given["networks"]) & set(compose["prometheus"]["networks"]) >= {"watch"}
+            assert port not in str(given.get("ports", ""))
+        assert compose["api"]["environment"]["AQ_METRICS_API_PORT"] == "8721"
 
 
 def as_grafana_reads(given: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from aq_resources.services import Services
-from aq_serving import live, protocol
+from aq_serving import live, metrics, protocol
 from aq_serving.app import create_app
 from aq_serving.hot import HotAnswers
 from aq_serving.protocol import ServingProtocol
@@ -182,6 +182,29 @@ def test_a_condition_is_looked_at_each_time(port: int) -> None:
             while b"\r\n\r\n" not in data:
                 data += _more(connection)
             assert data.startswith(b"HTTP/1.1 304")
+
+
+def test_answers_from_memory_are_counted(port: int, short_ways: list[bytes]) -> None:
+    # No other test asks for these.
+    head = b"GET /v1/networks HTTP/1.1\r\nhost: api\r\n\r\n"
+
+    def counted() -> list[float]:
+        return [
+            metrics._COUNT.labels("GET", "/v1/networks", status)._value.get()
+            for status in ("200", "304")
+        ]
+
+    before = counted()
+    with connect(port) as connection:
+        for _ in range(5):
+            connection.sendall(head)
+            lines, _ = receive(connection)
+        [tag] = [line for line in lines.split(b"\r\n") if line.startswith(b"etag")]
+        known = b"if-none-match:" + tag.partition(b":")[2]
+        connection.sendall(head[:-2] + known + b"\r\n\r\n")
+        _more(connection)
+    assert short_ways
+    _wait_until(lambda: counted() == [before[0] + 5, before[1] + 1])
 
 
 def test_limits_hold_on_the_short_way(stores: Services, short_ways: list[bytes]) -> None:
