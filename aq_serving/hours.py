@@ -13,6 +13,7 @@ from datetime import datetime
 import polars as pl
 
 from aq_resources.documents.columns import plain_schema
+from aq_science.parameters import PARAMETERS
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.windows import Window
 from aq_serving.cursors import after
@@ -58,10 +59,11 @@ def _parts(
     schema = plain_schema(HOURLY_READINGS)
     yield schema.to_frame()
     read = count = 0
+    first = _first_days(wanted)
     while read < len(days) and count <= wanted.limit:
         if time.monotonic() - began > reader.seconds:
             raise reader.too_long()
-        chunk = days[read : read + days_at_once(read, count, wanted.limit + 1)]
+        chunk = days[read : read + days_at_once(read, count, wanted.limit + 1, first)]
         for one in files:
             of_this = [day for day in chunk if day in present[one.root]]
             part = one.scan_days(of_this).filter(rows).collect().cast(schema)
@@ -73,13 +75,14 @@ def _parts(
         read += len(chunk)
 
 
-def days_at_once(read: int, rows: int, enough: int) -> int:
+def days_at_once(read: int, rows: int, enough: int, first: int = 1) -> int:
     """How many days to read next, so that few more rows come than are needed.
 
     Args:
         read: Days read so far.
         rows: Rows found in them.
         enough: Rows that are needed.
+        first: Days that have not more than enough, as far as is known before any was read.
 
     Returns:
         At least one.
@@ -88,10 +91,19 @@ def days_at_once(read: int, rows: int, enough: int) -> int:
     [1, 8, 33]
     """
     if read == 0:
-        return 1
+        return min(first, _MOST_DAYS_AT_ONCE)
     if rows == 0:
         return min(read * _FASTER, _MOST_DAYS_AT_ONCE)
     return min(max(1, math.ceil((enough - rows) * read / rows)), _MOST_DAYS_AT_ONCE)
+
+
+def _first_days(wanted: Wanted) -> int:
+    """As many as cannot have more rows than the page, where stations are named."""
+    named = {column: len(allowed) for column, allowed in wanted.equal}
+    if "station_id" not in named:
+        return 1
+    rows_a_day = 24 * named["station_id"] * named.get("parameter", len(PARAMETERS))
+    return max(1, wanted.limit // rows_a_day)
 
 
 def _window(wanted: Wanted) -> tuple[datetime, datetime]:
@@ -106,5 +118,5 @@ def _window(wanted: Wanted) -> tuple[datetime, datetime]:
 def _condition(wanted: Wanted, window: Window) -> pl.Expr:
     found = (pl.col("hour") >= window.start) & (pl.col("hour") < window.end)
     for column, allowed in wanted.equal:
-        found &= pl.col(column).is_in(allowed)
+        found &= pl.col(column).is_in(allowed) if len(allowed) > 1 else pl.col(column) == allowed[0]
     return found

@@ -3,7 +3,8 @@
 What is asked: an hour of one station (`latest`), its category, and everything newest of a network,
 compressed. Each is asked of `aq serve` and of nginx, twice in turns, by wrk on the same cores,
 while `aq backfill` and `aq refresh` go on. Then: a mix of requests by Locust, two workers killed
-under load, 10,000 connections that send nothing, and everything newest of 10,000 stations.
+under load, 10,000 connections that send nothing, everything newest of 10,000 stations, and ranges
+of one station.
 
 Aims: 10,000 requests a second on hot answers with no failure, and half of what nginx does;
 everything of 10,000 stations within 50 ms; a new hour readable 5 s after its publication.
@@ -33,6 +34,7 @@ import psutil
 from aq_science.windows import DAY
 from benchmarks.common import aq, clean_environment, machine, platform_on_sandbox
 from benchmarks.load.large import large_home
+from benchmarks.load.ranges import measure_everything, measure_ranges
 from benchmarks.load.servers import await_answer, cpu_seconds, nginx, serving, workers_of
 from benchmarks.load.wrk import Load, wrk
 
@@ -67,7 +69,8 @@ def main() -> None:
             _killed(url, process)
             _idle(url, process)
     with large_home() as environment, serving(environment, 1) as (url, _):
-        _everything(url)
+        measure_everything(url)
+    measure_ranges(asked.stations, 100)
 
 
 def _run(environment: Mapping[str, str], *arguments: str) -> int:
@@ -280,27 +283,6 @@ def _idle(url: str, process: psutil.Process) -> None:
 
 def _memory(process: psutil.Process) -> float:
     return sum(one.memory_info().rss for one in workers_of(process)) / 2**20
-
-
-def _everything(url: str) -> None:
-    with httpx.Client(trust_env=False, timeout=600) as client:
-        for name, headers in (
-            ("gzip", {"Accept-Encoding": "gzip"}),
-            ("plain", {"Accept-Encoding": "identity"}),
-        ):
-            times = []
-            for _ in range(6):
-                began = time.perf_counter()
-                with client.stream("GET", f"{url}/v1/latest", headers=headers) as answer:
-                    size = sum(len(part) for part in answer.iter_raw())
-                times.append((time.perf_counter() - began) * 1000)
-            shown = ", ".join(f"{one:.0f}" for one in times)
-            print(f"\neverything newest of 10,000 stations, {name}, {size:,} bytes: {shown} ms")
-        began = time.perf_counter()
-        client.get(
-            f"{url}/v1/category?latitude=10.01&longitude=10.02&within_km=500"
-        ).raise_for_status()
-        print(f"category of a point among them: {(time.perf_counter() - began) * 1000:.0f} ms")
 
 
 def _allow_files() -> None:

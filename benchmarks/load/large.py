@@ -26,7 +26,7 @@ from benchmarks.common import clean_environment
 
 STATIONS_OF_IT = 10_000
 PARAMETERS = ("pm25", "co")
-_UNITS = {"pm25": "µg/m³", "co": "mg/m³"}
+UNITS = {"pm25": "µg/m³", "co": "mg/m³"}
 
 
 @contextmanager
@@ -67,12 +67,12 @@ def _fill(services: Services) -> None:
             "parameters": [list(PARAMETERS)] * len(ids),
         }
     )
-    services.warehouse.replace("airqino", STATIONS, _as(STATIONS, stations))
+    services.warehouse.replace("airqino", STATIONS, rows_in(STATIONS, stations))
     series = pl.DataFrame({"station_id": ids}).join(
         pl.DataFrame({"parameter": PARAMETERS}), how="cross"
     )
     series = series.with_columns(
-        network=pl.lit("airqino"), unit=pl.col("parameter").replace_strict(_UNITS)
+        network=pl.lit("airqino"), unit=pl.col("parameter").replace_strict(UNITS)
     )
     window = Window(hour - DAY, hour)
     hours = pl.DataFrame({"hour": [piece.start for piece in window.chunks(HOUR)]})
@@ -88,7 +88,7 @@ def _fill(services: Services) -> None:
         file_name(HOURLY_READINGS.name),
         HOURLY_READINGS.schema,
     )
-    for day, rows in by_day(window, _as(HOURLY_READINGS, readings)):
+    for day, rows in by_day(window, rows_in(HOURLY_READINGS, readings)):
         files.write(day, rows, {})
     forecasts = series.join(pl.DataFrame({"horizon": [1, 2]}), how="cross").with_columns(
         issued_for=pl.lit(hour),
@@ -102,11 +102,11 @@ def _fill(services: Services) -> None:
         issued_at=pl.lit(hour),
         aqi_category=pl.lit("Moderate"),
     )
-    rows = _as(FORECASTS, forecasts)
+    rows = rows_in(FORECASTS, forecasts)
     services.warehouse.replace("airqino", FORECASTS, rows, (hour, hour + HOUR))
 
 
-def _as(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+def rows_in(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows in the table's columns, null where nothing is said."""
     return rows.select(
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
