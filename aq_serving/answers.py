@@ -38,8 +38,7 @@ def respond(
         The response, with all that caches need.
     """
     body = encode(answer, form) if ready is None else ready.data
-    # Weak: compressed by the server or not, it is the same to whoever reads it.
-    tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = tag_of(body)
     headers = {
         "ETag": tag,
         "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
@@ -50,7 +49,7 @@ def respond(
     attributions = quote("; ".join(credit.attribution for credit in answer.credits), safe=" ;:/()")
     if 0 < len(attributions) <= _LONGEST_HEADER:
         headers["Attribution"] = attributions
-    if _has_it(request.headers.get("if-none-match", ""), tag):
+    if has_it(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     if ready is not None and ready.packed is not None:
         headers["Vary"] = "Accept, Accept-Encoding"
@@ -67,6 +66,14 @@ def _links(answer: Answer) -> Iterator[str]:
     yield '</v1/attribution>; rel="license"'
 
 
-def _has_it(known: str, tag: str) -> bool:
+def tag_of(body: bytes) -> str:
+    """The entity tag of an answer, by which a client asks whether it has it already."""
+    # Weak: compressed by the server or not, it is the same to whoever reads it.
+    return f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def has_it(request: Request, tag: str) -> bool:
+    """Whether the client says that it has the answer of this tag."""
+    known = request.headers.get("if-none-match", "")
     tags = {part.strip() for part in known.split(",")}
     return "*" in tags or tag in tags

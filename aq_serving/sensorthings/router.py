@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from aq_serving.answers import MAX_AGE_SECONDS
+from aq_serving.answers import MAX_AGE_SECONDS, has_it, tag_of
 from aq_serving.context import Context
 from aq_serving.problems import ProblemError, bad_request
 from aq_serving.sensorthings.addresses import ROOT, Segment, no_such_path, parse_path
@@ -62,7 +62,7 @@ def router(context: Context) -> APIRouter:
                     "The API is read-only: it answers GET and HEAD.",
                     headers={"Allow": "GET, HEAD"},
                 )
-            return await run_in_threadpool(_answer, service, request, path)
+            return await run_in_threadpool(_tagged_answer, service, request, path)
         except ProblemError as problem:
             return _refusal(problem)
 
@@ -79,6 +79,22 @@ def _refusal(problem: ProblemError) -> JSONResponse:
         problem.status,
         headers={"Cache-Control": "no-store", **problem.headers},
     )
+
+
+def _tagged_answer(service: Service, request: Request, path: str) -> Response:
+    """The answer, or that the client has it.
+
+    By its bytes: hourly readings are files of their own, so that neither a publication nor a
+    snapshot of the lake says whether they changed.
+    """
+    response = _answer(service, request, path)
+    if response.status_code != HTTPStatus.OK:
+        return response
+    tag = tag_of(bytes(response.body))
+    if has_it(request, tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**_HEADERS, "ETag": tag})
+    response.headers["ETag"] = tag
+    return response
 
 
 def _answer(service: Service, request: Request, path: str) -> Response:

@@ -18,6 +18,7 @@ from aq_resources.services import Services
 from aq_science.tables.gaps import GAPS
 from aq_serving.app import create_app
 from aq_serving.queries import MOST_ROWS
+from aq_serving.reader import Reader
 from aq_serving.routers.about import SERVED
 from aq_serving.settings import ApiSettings
 from aq_serving.stations import Directory
@@ -511,3 +512,29 @@ def test_the_clock_decides_what_is_now(services: Services) -> None:
     ask = asker(create_app(later, ApiSettings()))
     assert ask("/v1/latest").json()["data"] == []
     assert ask("/v1/category?station_id=s1").status_code == 404
+
+
+def test_stations_that_are_none_cost_no_query_each(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = Reader.query
+
+    def query(self: Reader, sql: str, values: Any = ()) -> pl.DataFrame:
+        asked.append(sql)
+        return real(self, sql, values)
+
+    monkeypatch.setattr(Reader, "query", query)
+    for path in (
+        f"{HOURS}&station_id=",
+        "/v1/daily-averages?start=2024-03-01&end=2024-04-01&station_id=",
+        "/v1/overview?station_id=",
+        "/v1/category?station_id=",
+        "/sensorthings/v1.1/Things/",
+    ):
+        ask(f"{path}unknown")
+        asked.clear()
+        for number in range(5):
+            assert ask(f"{path}unknown{number}").status_code == 404
+        # The list of stations is kept for half a minute, whatever a loaded machine makes of it.
+        assert len(asked) <= 2, path

@@ -297,6 +297,20 @@ def test_a_walk_that_takes_too_long_is_ended(
             query.page(query.all_of(kind), parse_options([], kind), [])
 
 
+@pytest.mark.parametrize(
+    "path", ["", "/Things?$top=2", f"{HOURLY}/Observations?$top=3", "/Things/$count"]
+)
+def test_who_has_an_answer_already_is_told_so(ask: Ask, path: str) -> None:
+    whole = ask(ROOT + path)
+    tag = whole.headers["etag"]
+    assert ask(ROOT + path).headers["etag"] == tag
+    known = ask(ROOT + path, if_none_match=f'W/"other", {tag}')
+    assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag)
+    assert known.headers["cache-control"] == whole.headers["cache-control"]
+    other = ask(ROOT + path, if_none_match='W/"other"')
+    assert (other.status_code, other.content) == (200, whole.content)
+
+
 def test_links_are_addresses(ask: Ask) -> None:
     link = get(ask, "/Datastreams?$filter=properties/parameter eq 'pm25' and id ne ''&$top=1")
     address = link["@iot.nextLink"]
