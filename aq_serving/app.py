@@ -109,6 +109,9 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
         version=VERSION,
         description=_DESCRIPTION,
         openapi_url=f"/{VERSION}/openapi.json",
+        # FastAPI's own pages load their scripts from another site.
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
     )
     for module in _RESOURCES:

@@ -6,7 +6,9 @@ other site. Names of assets hold their content's hash, so that a browser keeps t
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+
+from aq_serving.pages.reference import reference_page
 
 STATIC = Path(__file__).parent / "static"
 # What the browser's part of the router knows, `dashboard/src/main.tsx`.
@@ -53,26 +57,45 @@ class _Assets(StaticFiles):
 
 
 def add_pages(app: FastAPI) -> None:
-    """Answer the pages' addresses with the built document, and `/assets` with what it loads."""
+    """Answer the pages' addresses with the built document, and `/assets` with what it loads.
+
+    `/docs` is made of the OpenAPI document when it is first asked for.
+    """
     document = (STATIC / "index.html").read_bytes()
     licences = (STATIC / LICENCES).read_bytes()
-    tag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
+    reference = functools.cache(lambda: _reference(app, document.decode()))
 
-    async def page(request: Request) -> Response:
-        headers = {
-            **_HEADERS,
-            "Content-Security-Policy": POLICY,
-            "Cache-Control": "no-cache",
-            "ETag": tag,
-        }
-        if request.headers.get("if-none-match", "").removeprefix("W/") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(document, media_type="text/html", headers=headers)
+    def page(request: Request) -> Response:
+        return _page(request, document)
+
+    def docs(request: Request) -> Response:
+        return _page(request, reference())
 
     async def of_others(_: Request) -> Response:
         return Response(licences, media_type="text/plain", headers=_HEADERS)
 
     for address in ADDRESSES:
         app.add_route(address, page, include_in_schema=False)
+    app.add_route("/docs", docs, include_in_schema=False)
     app.add_route(f"/{LICENCES}", of_others, include_in_schema=False)
     app.mount("/assets", _Assets(directory=STATIC / "assets"), name="assets")
+
+
+def _page(request: Request, document: bytes) -> Response:
+    tag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-cache",
+        "ETag": tag,
+    }
+    if request.headers.get("if-none-match", "").removeprefix("W/") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(document, media_type="text/html", headers=headers)
+
+
+def _reference(app: FastAPI, document: str) -> bytes:
+    """The page `/docs`, in the style of the built pages."""
+    [style] = re.findall(r'href="(/assets/[^"]+\.css)"', document)
+    [icon] = re.findall(r'href="(/assets/[^"]+\.svg)"', document)
+    return reference_page(app.openapi(), str(app.openapi_url), style, icon)

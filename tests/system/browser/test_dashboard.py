@@ -40,6 +40,7 @@ PATHS = (
     f"/compare?s=airqino:{STATIONS[0]}&s=airqino:{STATIONS[1]}",
     "/networks",
     "/about",
+    "/docs",
 )
 MOST_BYTES = 1_500_000
 

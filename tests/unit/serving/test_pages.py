@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import itertools
 import json
 import re
@@ -96,6 +97,29 @@ class TestAnswers:
             answer = ask(address)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+
+    def test_the_reference_has_every_resource_and_runs_nothing(self, ask: Ask) -> None:
+        answer = ask("/docs")
+        assert (
+            answer.headers["content-security-policy"] == ask("/").headers["content-security-policy"]
+        )
+        assert "<script" not in answer.text
+        assert "style=" not in answer.text
+        for path, operation in ask("/v1/openapi.json").json()["paths"].items():
+            assert f"<h2>GET <code>{path}</code></h2>" in answer.text
+            for parameter in operation["get"].get("parameters", []):
+                assert f"<td><code>{parameter['name']}</code></td>" in answer.text
+        ids = re.findall(r' id="([^"]+)"', answer.text)
+        assert len(set(ids)) == len(ids)
+        for address in set(re.findall(r'(?:href|src)="([^"]+)"', answer.text)):
+            if address.startswith("#"):
+                assert address[1:] in ids
+            else:
+                # An example may ask for what is not there, or needs more.
+                assert ask(html.unescape(address)).status_code in (200, 400, 404), address
+        again = ask("/docs", if_none_match=answer.headers["etag"])
+        assert (again.status_code, again.content) == (304, b"")
+        assert ask("/redoc").status_code == 404
 
     def test_licences_are_sent(self, ask: Ask) -> None:
         assert "preact" in ask("/licences.txt").text
