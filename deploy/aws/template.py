@@ -34,6 +34,7 @@ from troposphere import (
     cognito,
     ec2,
     ecs,
+    efs,
     elasticache,
     iam,
     logs,
@@ -50,18 +51,24 @@ DEPLOY = Path(__file__).resolve().parents[1]
 
 INTERNAL_DOMAIN = "air-quality.internal"
 UI_PORT, API_PORT, CODE_PORT, POSTGRES_PORT, REDIS_PORT = 3000, 8700, 4000, 5432, 6379
+INGEST_PORT, NFS_PORT = 8710, 2049
+# The user of the image (Dockerfile), and the folder in which it keeps devices' keys.
+IMAGE_USER, DEVICES_FOLDER = "10001", "/var/lib/aq/devices"
 ANYWHERE = "0.0.0.0/0"
 HTTPS, SUBMISSION = 443, 587
 
 FLOWS = [
     ("LoadBalancer", "Webserver", UI_PORT),
     ("LoadBalancer", "Api", API_PORT),
+    ("LoadBalancer", "Ingest", INGEST_PORT),
     ("Webserver", "Code", CODE_PORT),
     ("Daemon", "Code", CODE_PORT),
     *(
         (name, "Database", POSTGRES_PORT)
-        for name in ("Webserver", "Api", "Code", "Daemon", "Worker", "Task")
+        for name in ("Webserver", "Api", "Ingest", "Code", "Daemon", "Worker", "Task")
     ),
+    # Who pushes and who drains have one spool.
+    *((name, "Files", NFS_PORT) for name in ("Ingest", "Code", "Worker", "Task")),
     *((name, "Redis", REDIS_PORT) for name in ("Daemon", "Webserver", "Code", "Worker")),
 ]
 """Who may open a connection to whom, by security group, and at which port."""
@@ -79,7 +86,13 @@ NETWORK_SECRETS = [
 ]
 """Settings that are secrets of others; an empty one counts as not set."""
 
-NEEDS_WORKERS = {"Condition": "HasWorkers"}
+CONDITIONS = {
+    "Redis": "HasWorkers",
+    "Worker": "HasWorkers",
+    "Ingest": "HasDevices",
+    "Files": "HasDevices",
+}
+"""What is not always there, and when it is."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +107,9 @@ class Service:
         port: Where it listens, if it does.
         health: Command of its health check.
         writes: Whether it writes to the bucket.
+        spool: Whether it has the folder of pushed readings.
         secrets: Whether it gets the networks' keys.
         alone: Whether a second one must never run beside it.
-        workers: Whether it is there only with Celery's workers.
     """
 
     name: str
@@ -106,13 +119,27 @@ class Service:
     port: int | None = None
     health: str | None = None
     writes: bool = False
+    spool: bool = False
     secrets: bool = False
     alone: bool = False
-    workers: bool = False
 
     @property
     def slug(self) -> str:
         return self.name.lower()
+
+    @property
+    def workers(self) -> bool:
+        return CONDITIONS.get(self.name) == "HasWorkers"
+
+    @property
+    def devices(self) -> bool:
+        return CONDITIONS.get(self.name) == "HasDevices"
+
+    @property
+    def role(self) -> str:
+        if self.devices:
+            return "IngestRole"
+        return "WritingRole" if self.writes else "ReadingRole"
 
 
 WORKSPACE = "/app/deploy/aws/workspace.yaml"
@@ -137,6 +164,7 @@ SERVICES = [
         2048,
         8192,
         port=CODE_PORT,
+        spool=True,
         health=f"dagster api grpc-health-check -p {CODE_PORT}",
         writes=True,
         secrets=True,
@@ -168,6 +196,17 @@ SERVICES = [
         health=url_check(API_PORT, "/healthz"),
     ),
     Service(
+        "Ingest",
+        ["aq", "ingest", "--host", "0.0.0.0", "--port", str(INGEST_PORT)],  # noqa: S104
+        512,
+        1024,
+        port=INGEST_PORT,
+        health=url_check(INGEST_PORT, "/healthz"),
+        spool=True,
+        # What it has written belongs to its process.
+        alone=True,
+    ),
+    Service(
         "Worker",
         [
             *("celery", "-A", "dagster_celery.app", "worker", "--concurrency=1"),
@@ -177,15 +216,18 @@ SERVICES = [
         1024,
         4096,
         writes=True,
+        spool=True,
         secrets=True,
-        workers=True,
     ),
 ]
 
 
-def only_with_workers(wanted: bool) -> dict[str, Any]:  # noqa: FBT001
-    """The attribute of a resource that is there only with Celery's workers."""
-    return NEEDS_WORKERS if wanted else {}
+def when(*names: str) -> dict[str, Any]:
+    """The attribute of a resource that is there only where all of these are."""
+    conditions = {CONDITIONS[name] for name in names if name in CONDITIONS}
+    if len(conditions) > 1:
+        return {"Condition": "HasWorkersAndDevices"}
+    return {"Condition": conditions.pop()} if conditions else {}
 
 
 def tags(name: str) -> Tags:
@@ -200,6 +242,7 @@ def parameters(template: Template) -> None:
         "CertificateArn": ("Certificate of both host names, in this region", None),
         "ApiHostName": ("Host name of the API, such as air.example.org", None),
         "UiHostName": ("Host name of Dagster's UI, such as ui.air.example.org", None),
+        "DeviceHostName": ("Host name at which devices push; empty: there are none", ""),
         "LoginPrefix": ("Prefix of the login page's address, unique in the region", None),
         "AlarmEmail": ("Who gets the alarms of this stack", None),
         "AlertEmailTo": ("AQ_ALERT_EMAIL_TO: receivers of the platform's own alerts", ""),
@@ -235,6 +278,12 @@ def parameters(template: Template) -> None:
         )
     template.add_condition("IsStarted", Equals(Ref("Started"), "true"))
     template.add_condition("HasWorkers", Not(Equals(Ref("WorkerCount"), 0)))
+    template.add_condition("HasDevices", Not(Equals(Ref("DeviceHostName"), "")))
+    for name, parts in {
+        "HasWorkersAndDevices": ("HasWorkers", "HasDevices"),
+        "HasRunningDevices": ("HasDevices", "IsStarted"),
+    }.items():
+        template.add_condition(name, And(*({"Condition": part} for part in parts)))
     template.add_condition(
         "HasRunningWorkers", And({"Condition": "HasWorkers"}, {"Condition": "IsStarted"})
     )
@@ -324,9 +373,8 @@ def network(template: Template) -> None:
 
 def security_groups(template: Template) -> None:
     """A group each, and the flows between them; only the load balancer hears the internet."""
-    workers_only = {"Redis", "Worker"}
     for name in (
-        *("LoadBalancer", "Database", "Redis", "Task"),
+        *("LoadBalancer", "Database", "Redis", "Files", "Task"),
         *(service.name for service in SERVICES),
     ):
         # With no rule at all AWS lets everything out: this one lets nothing out.
@@ -344,11 +392,11 @@ def security_groups(template: Template) -> None:
                 VpcId=Ref("Vpc"),
                 SecurityGroupEgress=[nothing],
                 Tags=tags(name),
-                **only_with_workers(name in workers_only),
+                **when(name),
             )
         )
     for source, target, port in FLOWS:
-        attributes = only_with_workers(bool(workers_only & {source, target}))
+        attributes = when(source, target)
         template.add_resource(
             ec2.SecurityGroupIngress(
                 f"{target}From{source}",
@@ -384,19 +432,18 @@ def security_groups(template: Template) -> None:
         )
     # AWS' own interfaces, the networks of the world and, of the load balancer, the login.
     for name in ("LoadBalancer", "Task", *(service.name for service in SERVICES)):
-        outside(template, name, HTTPS, name in workers_only)
+        outside(template, name, HTTPS)
     # The mail server of alerts.
-    outside(template, "Daemon", SUBMISSION, workers=False)
+    outside(template, "Daemon", SUBMISSION)
 
 
-def outside(template: Template, name: str, port: int, workers: bool) -> None:  # noqa: FBT001
+def outside(template: Template, name: str, port: int) -> None:
     """Let a group out to the internet at one port.
 
     Args:
         template: Gets the rule.
         name: Of the group.
         port: The only one.
-        workers: Whether the group is there only with workers.
     """
     template.add_resource(
         ec2.SecurityGroupEgress(
@@ -406,7 +453,7 @@ def outside(template: Template, name: str, port: int, workers: bool) -> None:  #
             IpProtocol="tcp",
             FromPort=port,
             ToPort=port,
-            **only_with_workers(workers),
+            **when(name),
         )
     )
 
@@ -558,7 +605,7 @@ def stores(template: Template) -> None:
             "RedisSubnets",
             Description="Air quality: Redis",
             SubnetIds=subnets,
-            **NEEDS_WORKERS,
+            **when("Redis"),
         )
     )
     template.add_resource(
@@ -576,7 +623,7 @@ def stores(template: Template) -> None:
             CacheSubnetGroupName=Ref("RedisSubnets"),
             SecurityGroupIds=[GetAtt("RedisGroup", "GroupId")],
             SnapshotRetentionLimit=1,
-            **NEEDS_WORKERS,
+            **when("Redis"),
         )
     )
 
@@ -596,7 +643,7 @@ def secrets(template: Template) -> None:
                 GenerateSecretString=secretsmanager.GenerateSecretString(
                     PasswordLength=40, ExcludePunctuation=True
                 ),
-                **only_with_workers(name == "RedisPassword"),
+                **(when("Redis") if name == "RedisPassword" else {}),
             )
         )
     empty = ", ".join(f'"{name}": ""' for name in NETWORK_SECRETS)
@@ -665,8 +712,104 @@ def roles(template: Template) -> None:
         ),
     )
     everything = [GetAtt("Bucket", "Arn"), Sub("${Bucket.Arn}/*")]
-    role(template, "WritingRole", statement([*READ, *WRITE], everything))
+    files = statement(
+        ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+        [GetAtt("Files", "Arn")],
+        Condition={
+            "StringEquals": {"elasticfilesystem:AccessPointArn": GetAtt("DevicesFolder", "Arn")}
+        },
+    )
+    mounting = If("HasDevices", files, Ref("AWS::NoValue"))
+    role(template, "WritingRole", statement([*READ, *WRITE], everything), mounting)
     role(template, "ReadingRole", statement(READ, everything))
+    role(template, "IngestRole", statement(READ, everything), mounting)
+
+
+def files(template: Template) -> None:
+    """A file system for the spool of pushed readings and the devices' keys.
+
+    The spool is written by one task and drained by runs in others, which Fargate gives no disk in
+    common. EFS keeps what is synced in all zones.
+    """
+    template.add_resource(
+        efs.FileSystem(
+            "Files",
+            Encrypted=True,
+            PerformanceMode="generalPurpose",
+            ThroughputMode="elastic",
+            BackupPolicy=efs.BackupPolicy(Status="ENABLED"),
+            # Whoever mounts it has a role that may, speaks TLS, and sees its folder alone.
+            FileSystemPolicy=policy(
+                statement(
+                    ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                    ["*"],
+                    # Of this account those whose own policy lets them.
+                    Principal={"AWS": Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")},
+                    Condition={"Bool": {"aws:SecureTransport": "true"}},
+                )
+            ),
+            DeletionPolicy="Retain",
+            UpdateReplacePolicy="Retain",
+            FileSystemTags=tags("devices"),
+            **when("Files"),
+        )
+    )
+    for zone in range(2):
+        template.add_resource(
+            efs.MountTarget(
+                f"FilesIn{zone + 1}",
+                FileSystemId=Ref("Files"),
+                SubnetId=Ref(f"StoresSubnet{zone + 1}"),
+                SecurityGroups=[GetAtt("FilesGroup", "GroupId")],
+                **when("Files"),
+            )
+        )
+    template.add_resource(
+        efs.AccessPoint(
+            "DevicesFolder",
+            FileSystemId=Ref("Files"),
+            PosixUser=efs.PosixUser(Uid=IMAGE_USER, Gid=IMAGE_USER),
+            RootDirectory=efs.RootDirectory(
+                Path="/devices",
+                CreationInfo=efs.CreationInfo(
+                    OwnerUid=IMAGE_USER, OwnerGid=IMAGE_USER, Permissions="0700"
+                ),
+            ),
+            **when("Files"),
+        )
+    )
+
+
+def where_devices(certain: bool, there: Any, otherwise: Any) -> Any:  # noqa: FBT001
+    """One of two values, by whether devices push.
+
+    Args:
+        certain: Whether the resource is there only if they do.
+        there: The value if they do.
+        otherwise: The value if not.
+    """
+    return there if certain else If("HasDevices", there, otherwise)
+
+
+def spool_volumes(*, certain: bool) -> Any:
+    """Volumes of a task that has the devices' folder; `certain` as of `where_devices`."""
+    volume = ecs.Volume(
+        Name="devices",
+        EFSVolumeConfiguration=ecs.EFSVolumeConfiguration(
+            FilesystemId=Ref("Files"),
+            TransitEncryption="ENABLED",
+            AuthorizationConfig=ecs.AuthorizationConfig(
+                AccessPointId=Ref("DevicesFolder"), IAM="ENABLED"
+            ),
+        ),
+    )
+    return where_devices(certain, [volume], Ref("AWS::NoValue"))
+
+
+def spool_mounts(*, certain: bool) -> Any:
+    """Where its container has it; `certain` as of `where_devices`."""
+    point = ecs.MountPoint(SourceVolume="devices", ContainerPath=DEVICES_FOLDER, ReadOnly=False)
+    return where_devices(certain, [point], Ref("AWS::NoValue"))
 
 
 def cluster(template: Template) -> None:
@@ -705,7 +848,7 @@ def where_workers(certain: bool, there: Any, otherwise: Any) -> Any:  # noqa: FB
     return there if certain else If("HasWorkers", there, otherwise)
 
 
-def environment(*, workers: bool = False) -> dict[str, Any]:
+def environment(*, workers: bool = False, devices: bool = False) -> dict[str, Any]:
     """Variables of every task of the platform that are no secrets."""
     return {
         "INSTANCE": where_workers(workers, "dagster.celery.yaml", "dagster.yaml"),
@@ -717,6 +860,8 @@ def environment(*, workers: bool = False) -> dict[str, Any]:
         "AQ_BUCKET": Ref("Bucket"),
         "AQ_OBJECT_STORE": Sub("s3://${Bucket}/objects"),
         "AQ_WAREHOUSE_DATA": Sub("s3://${Bucket}/warehouse"),
+        # Without the folder there is nothing to drain; empty counts as not set.
+        "AQ_DEVICES_SPOOL": where_devices(devices, f"{DEVICES_FOLDER}/spool", ""),
         "AQ_UI_HOSTS": Ref("UiHostName"),
         "AQ_UI_URL": Sub("https://${UiHostName}"),
         "AQ_ALERT_EMAIL_TO": Ref("AlertEmailTo"),
@@ -821,20 +966,25 @@ def services(template: Template) -> None:
                 Retries=3,
                 StartPeriod=120,
             )
-        attributes = only_with_workers(service.workers)
+        attributes = when(service.name)
+        shared: dict[str, Any] = {}
+        if service.spool:
+            more["MountPoints"] = spool_mounts(certain=service.devices)
+            shared["Volumes"] = spool_volumes(certain=service.devices)
         template.add_resource(
             task(
                 f"{service.name}Task",
                 service.cpu,
                 service.memory,
-                "WritingRole" if service.writes else "ReadingRole",
+                service.role,
                 container(
                     service.slug,
                     Ref("Image"),
                     ["/app/deploy/aws/start.sh", *service.command],
-                    environment(workers=service.workers),
+                    environment(workers=service.workers, devices=service.devices),
                     **more,
                 ),
+                **shared,
                 **attributes,
             )
         )
@@ -851,7 +1001,7 @@ def fargate_service(service: Service, attributes: dict[str, Any]) -> ecs.Service
     more: dict[str, Any] = {}
     if service.name == "Code":
         more["ServiceRegistries"] = [ecs.ServiceRegistry(RegistryArn=GetAtt("CodeName", "Arn"))]
-    if service.name in ("Webserver", "Api"):
+    if service.name in ("Webserver", "Api", "Ingest"):
         more["LoadBalancers"] = [
             ecs.LoadBalancer(
                 ContainerName=service.slug,
@@ -860,6 +1010,8 @@ def fargate_service(service: Service, attributes: dict[str, Any]) -> ecs.Service
             )
         ]
         more["DependsOn"] = [f"{service.name}Rule"]
+    if service.name == "Ingest":
+        more["DependsOn"] += ["FilesIn1", "FilesIn2"]
     count: Any = If("IsStarted", 1, 0)
     if service.workers:
         count = If("HasRunningWorkers", Ref("WorkerCount"), 0)
@@ -931,7 +1083,9 @@ def tasks(template: Template) -> None:
                 ["/app/deploy/aws/start.sh", "aq", "prepare"],
                 environment(),
                 Secrets=secret_variables(networks=True),
+                MountPoints=spool_mounts(certain=False),
             ),
+            Volumes=spool_volumes(certain=False),
         )
     )
 
@@ -1043,6 +1197,7 @@ def load_balancer(template: Template) -> None:
     for priority, name, port, path, codes, host, before in [
         (10, "Webserver", UI_PORT, "/server_info", "200,421", "UiHostName", [asked_to_log_in]),
         (20, "Api", API_PORT, "/readyz", "200", "ApiHostName", []),
+        (30, "Ingest", INGEST_PORT, "/healthz", "200", "DeviceHostName", []),
     ]:
         template.add_resource(
             elb.TargetGroup(
@@ -1057,6 +1212,7 @@ def load_balancer(template: Template) -> None:
                 TargetGroupAttributes=[
                     elb.TargetGroupAttribute(Key="deregistration_delay.timeout_seconds", Value="30")
                 ],
+                **when(name),
             )
         )
         template.add_resource(
@@ -1076,6 +1232,7 @@ def load_balancer(template: Template) -> None:
                         Type="forward", Order=2, TargetGroupArn=Ref(f"{name}Targets")
                     ),
                 ],
+                **when(name),
             )
         )
 
@@ -1154,17 +1311,18 @@ def alarms(template: Template) -> None:
     balancer = {"LoadBalancer": GetAtt("LoadBalancer", "LoadBalancerFullName")}
     database = {"DBInstanceIdentifier": Ref("Database")}
     alarm = (template, "LessThanThreshold")
-    for service in ("Code", "Daemon", "Webserver", "Api"):
+    for service in ("Code", "Daemon", "Webserver", "Api", "Ingest"):
         own = {**in_cluster, "ServiceName": GetAtt(f"{service}Service", "Name")}
         metric = ("ECS/ContainerInsights", "RunningTaskCount", own)
-        add_alarm(*alarm, f"No{service}", metric, 1, missing="breaching", conditional=True)
+        condition = "HasRunningDevices" if service == "Ingest" else "IsStarted"
+        add_alarm(*alarm, f"No{service}", metric, 1, missing="breaching", condition=condition)
     code = {**in_cluster, "ServiceName": GetAtt("CodeService", "Name")}
     above = (template, "GreaterThanThreshold")
     add_alarm(*above, "MemoryOfRuns", ("AWS/ECS", "MemoryUtilization", code), 90)
-    for name in ("Webserver", "Api"):
+    for name in ("Webserver", "Api", "Ingest"):
         target = {**balancer, "TargetGroup": GetAtt(f"{name}Targets", "TargetGroupFullName")}
         metric = ("AWS/ApplicationELB", "UnHealthyHostCount", target)
-        add_alarm(*above, f"{name}Unhealthy", metric, 0)
+        add_alarm(*above, f"{name}Unhealthy", metric, 0, condition=CONDITIONS.get(name))
     errors = ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", balancer)
     add_alarm(*above, "ServerErrors", errors, 20)
     add_alarm(*above, "DatabaseBusy", ("AWS/RDS", "CPUUtilization", database), 85)
@@ -1180,7 +1338,7 @@ def add_alarm(
     threshold: float,
     *,
     missing: str = "notBreaching",
-    conditional: bool = False,
+    condition: str | None = None,
 ) -> None:
     """An alarm after a quarter of an hour, and its end.
 
@@ -1191,7 +1349,7 @@ def add_alarm(
         metric: Its namespace, name and dimensions.
         threshold: What is compared with.
         missing: What it means where nothing is measured.
-        conditional: Whether it is there only once the services are started.
+        condition: When it is there; always without.
     """
     namespace, measured, dimensions = metric
     template.add_resource(
@@ -1211,7 +1369,7 @@ def add_alarm(
             TreatMissingData=missing,
             AlarmActions=[Ref("Alarms")],
             OKActions=[Ref("Alarms")],
-            **({"Condition": "IsStarted"} if conditional else {}),
+            **({} if condition is None else {"Condition": condition}),
         )
     )
 
@@ -1240,7 +1398,7 @@ def build() -> Template:
     """The whole template."""
     template = Template(Description="Air-quality platform. Written and checked, not deployed.")
     for part in (
-        *(parameters, network, security_groups, stores, secrets, roles, cluster, services),
+        *(parameters, network, security_groups, stores, files, secrets, roles, cluster, services),
         *(tasks, login, load_balancer, limits, alarms, outputs),
     ):
         part(template)

@@ -20,6 +20,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from aq_resources.alert_channels import AlertSettings
 from aq_resources.networks import known_networks, settings_class
 from aq_resources.settings import EnvironmentSettings, Settings
+from aq_serving.ingest.settings import IngestSettings
 from aq_serving.settings import ApiSettings
 from tests.conftest import ROOT
 from tests.servers.postgres import PostgresServer, programs
@@ -98,6 +99,18 @@ class TestNothingIsPublicButTheLoadBalancer:
         reach_code = {source for source, target, *_ in entering if target == "CodeGroup"}
         assert reach_code == {"WebserverGroup", "DaemonGroup"}
 
+    def test_only_who_pushes_drains_or_makes_keys_reaches_the_spool(self) -> None:
+        flows = of("EC2::SecurityGroupIngress").values()
+        reaching = {
+            group(r["SourceSecurityGroupId"])
+            for r in flows
+            if "SourceSecurityGroupId" in r and group(r["GroupId"]) == "FilesGroup"
+        }
+        assert reaching == {"IngestGroup", "CodeGroup", "WorkerGroup", "TaskGroup"}
+        for target in of("EFS::MountTarget").values():
+            assert target["SubnetId"]["Ref"].startswith("Stores")
+            assert group(target["SecurityGroups"][0]) == "FilesGroup"
+
     def test_nothing_has_a_public_address(self) -> None:
         for service in of("ECS::Service").values():
             place = service["NetworkConfiguration"]["AwsvpcConfiguration"]
@@ -158,6 +171,8 @@ class TestEncryption:
         assert database["StorageEncrypted"] is True
         [redis] = of("ElastiCache::ReplicationGroup").values()
         assert redis["AtRestEncryptionEnabled"] is True
+        [files] = of("EFS::FileSystem").values()
+        assert files["Encrypted"] is True
 
     def test_on_the_way(self) -> None:
         listeners = of("ElasticLoadBalancingV2::Listener")
@@ -173,6 +188,8 @@ class TestEncryption:
         [redis] = of("ElastiCache::ReplicationGroup").values()
         assert redis["TransitEncryptionEnabled"] is True
         policies = of("S3::BucketPolicy").values()
+        [files] = of("EFS::FileSystem").values()
+        assert "aws:SecureTransport" in json.dumps(files["FileSystemPolicy"])
         closed = {p["Bucket"]["Ref"] for p in policies if "aws:SecureTransport" in json.dumps(p)}
         assert closed == set(of("S3::Bucket"))
 
@@ -183,6 +200,9 @@ class TestBackups:
         assert database["Properties"]["BackupRetentionPeriod"] >= 7
         assert database["Properties"]["DeletionProtection"] is True
         assert database["DeletionPolicy"] == database["UpdateReplacePolicy"] == "Snapshot"
+        files = RESOURCES["Files"]
+        assert files["Properties"]["BackupPolicy"] == {"Status": "ENABLED"}
+        assert files["DeletionPolicy"] == files["UpdateReplacePolicy"] == "Retain"
         for name, bucket in of("S3::Bucket").items():
             assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
             assert RESOURCES[name]["DeletionPolicy"] == "Retain"
@@ -195,7 +215,7 @@ class TestPermissions:
             assert "ManagedPolicyArns" not in role
             for policy in role.get("Policies", []):
                 for statement in policy["PolicyDocument"]["Statement"]:
-                    yield name, statement
+                    yield name, statement.get("Fn::If", [None, statement])[1]
         for name, policy in of("S3::BucketPolicy").items():
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield name, statement
@@ -224,7 +244,7 @@ class TestPermissions:
             and resource["Properties"]["TaskRoleArn"]["Fn::GetAtt"][0] == "WritingRole"
         }
         assert writing == {"Code", "Worker", "Aq"}
-        read = [s["Action"] for n, s in self.statements() if n == "ReadingRole"]
+        read = [s["Action"] for n, s in self.statements() if n in ("ReadingRole", "IngestRole")]
         assert not re.search("Put|Delete", str(read))
 
 
@@ -285,7 +305,7 @@ class TestPlatform:
             assert command == theirs
 
     def test_a_second_daemon_never_runs_beside_the_first(self) -> None:
-        for name in ("Daemon", "Code"):
+        for name in ("Daemon", "Code", "Ingest"):
             limits = RESOURCES[f"{name}Service"]["Properties"]["DeploymentConfiguration"]
             assert (limits["MaximumPercent"], limits["MinimumHealthyPercent"]) == (100, 0)
 
@@ -312,6 +332,41 @@ class TestPlatform:
         alarms = of("CloudWatch::Alarm")
         assert all(a["AlarmActions"] == [{"Ref": "Alarms"}] for a in alarms.values())
         assert {"NoCodeAlarm", "NoDaemonAlarm", "NoApiAlarm", "DatabaseFullAlarm"} <= set(alarms)
+
+
+class TestDevices:
+    def test_the_drain_has_the_spool_of_the_endpoint(self) -> None:
+        """And whoever makes a key has the file that the endpoint reads."""
+        home = re.search(r"AQ_HOME=(\S+)", (ROOT / "Dockerfile").read_text("utf-8"))
+        assert home
+        found = {}
+        for name, container in CONTAINERS.items():
+            if "MountPoints" in container:
+                [point] = certain(container["MountPoints"])
+                [volume] = certain(RESOURCES[name]["Properties"]["Volumes"])
+                assert point["SourceVolume"] == volume["Name"]
+                how = volume["EFSVolumeConfiguration"]
+                assert how["TransitEncryption"] == how["AuthorizationConfig"]["IAM"] == "ENABLED"
+                spool = certain(variables(container)["AQ_DEVICES_SPOOL"])
+                found[name] = (point["ContainerPath"], spool, str(how["FilesystemId"]))
+        assert set(found) == {"IngestTask", "CodeTask", "WorkerTask", "AqTask"}
+        [(folder, spool, _)] = set(found.values())
+        assert Path(spool).is_relative_to(folder)
+        assert folder == f"{home[1]}/devices"
+
+    def test_it_is_there_only_where_a_name_is_given(self) -> None:
+        devices = {"HasDevices", "HasRunningDevices", "HasWorkersAndDevices"}
+        for name, resource in RESOURCES.items():
+            of_devices = re.search("Ingest|Files|Devices", name) and name != "IngestRole"
+            assert (resource.get("Condition") in devices) == bool(of_devices), name
+        [port] = CONTAINERS["IngestTask"]["PortMappings"]
+        assert port["ContainerPort"] == IngestSettings.model_fields["port"].default
+        assert of("ElasticLoadBalancingV2::TargetGroup")["IngestTargets"]["Port"] == 8710
+
+
+def certain(value: Any) -> Any:
+    """A value as it is where there are devices."""
+    return value["Fn::If"][1] if isinstance(value, dict) and "Fn::If" in value else value
 
 
 @pytest.mark.server
