@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aq_resources.documents.forms import Format
 from aq_resources.logs import configure_logs
 from aq_resources.services import Services
+from aq_resources.traces import trace_provider
 from aq_serving.context import Context
 from aq_serving.front import Front
 from aq_serving.metrics import LIVE, RequestMetrics
@@ -51,6 +52,7 @@ from aq_serving.routers import (
 )
 from aq_serving.sensorthings import router as sensorthings
 from aq_serving.settings import ApiSettings
+from aq_serving.spans import RequestSpans
 from aq_serving.stations import Directory
 
 VERSION = "v1"
@@ -89,6 +91,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     """The application over the stores of `services`; nothing is opened before it is asked."""
     reader = Reader(services, settings.connections, settings.time_limit_seconds)
     front = Front(services, settings, reader)
+    spans = trace_provider()
     silence = {
         name: timedelta(hours=config.silent_after_hours)
         for name, config in services.networks.items()
@@ -101,6 +104,9 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
         threading.Thread(target=_warm_up, args=[context], daemon=True).start()
         async with front.running() as state:
             yield state
+        if spans is not None:
+            # A worker ends without what Python does at exit.
+            spans.force_flush()
         reader.close()
         services.close()
 
@@ -120,7 +126,7 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
     app.include_router(published.router(services), prefix=f"/{VERSION}")
     app.include_router(about.router(), prefix=f"/{VERSION}")
     app.include_router(sensorthings.router(context))
-    add_pages(app)
+    add_pages(app, settings)
     _add_health(app, context)
     _add_errors(app)
     app.add_middleware(
@@ -136,6 +142,8 @@ def create_app(services: Services, settings: ApiSettings) -> FastAPI:
             allow_methods=["GET"],
             expose_headers=["ETag", "Link", "Attribution", "Retry-After"],
         )
+    if spans is not None:
+        app.add_middleware(RequestSpans, provider=spans)
     app.add_middleware(RequestMetrics)
     app.add_middleware(HeadAsGet)
     front.install(app)

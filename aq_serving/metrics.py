@@ -75,7 +75,7 @@ class RequestMetrics:
             await self._app(scope, receive, note)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = _route_of(scope)
+            route = route_of(scope)
             _COUNT.labels(method, route, str(status)).inc()
             if route != LIVE:
                 _SECONDS.labels(method, route).observe(time.perf_counter() - begun)
@@ -101,7 +101,7 @@ class Tally:
             self._told += new
 
 
-def _route_of(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's pattern, which has few values; a mounted application's is its place."""
     route = scope.get("route")
     pattern = getattr(route, "path", None)
