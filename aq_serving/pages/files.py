@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import html
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from aq_serving.pages.reference import reference_page
+from aq_serving.settings import ApiSettings
 
 STATIC = Path(__file__).parent / "static"
 # What the browser's part of the router knows, `dashboard/src/main.tsx`.
@@ -56,17 +58,19 @@ class _Assets(StaticFiles):
         return response
 
 
-def add_pages(app: FastAPI) -> None:
+def add_pages(app: FastAPI, settings: ApiSettings) -> None:
     """Answer the pages' addresses with the built document, and `/assets` with what it loads.
 
     `/docs` is made of the OpenAPI document when it is first asked for.
     """
-    document = (STATIC / "index.html").read_bytes()
+    document = _with_tiles((STATIC / "index.html").read_text("utf-8"), settings).encode()
+    images = " ".join(filter(None, ("img-src 'self'", settings.tiles_origin)))
+    policy = POLICY.replace("img-src 'self'", images)
     licences = (STATIC / LICENCES).read_bytes()
     reference = functools.cache(lambda: _reference(app, document.decode()))
 
     def page(request: Request) -> Response:
-        return _page(request, document)
+        return _page(request, document, policy)
 
     def docs(request: Request) -> Response:
         return _page(request, reference())
@@ -81,11 +85,22 @@ def add_pages(app: FastAPI) -> None:
     app.mount("/assets", _Assets(directory=STATIC / "assets"), name="assets")
 
 
-def _page(request: Request, document: bytes) -> Response:
+def _with_tiles(document: str, settings: ApiSettings) -> str:
+    """The document that tells the map of its tiles, where there are any."""
+    said = {"tiles": settings.tiles_url, "tiles-attribution": settings.tiles_attribution}
+    if settings.tiles_url is None:
+        return document
+    lines = (
+        f'<meta name="{name}" content="{html.escape(text or "")}" />' for name, text in said.items()
+    )
+    return document.replace("</head>", f"{''.join(lines)}</head>")
+
+
+def _page(request: Request, document: bytes, policy: str = POLICY) -> Response:
     tag = f'"{hashlib.sha256(document).hexdigest()[:32]}"'
     headers = {
         **_HEADERS,
-        "Content-Security-Policy": POLICY,
+        "Content-Security-Policy": policy,
         "Cache-Control": "no-cache",
         "ETag": tag,
     }

@@ -79,7 +79,7 @@ def _operation(document: Json, path: str, operation: Json) -> str:
         found.append(_table(path, "Parameters", ("name", "type", "meaning", "limits"), rows))
     answers = operation.get("responses", {})
     rows = (
-        (_code(status), html.escape(of.get("description", "")), _forms(of))
+        (_code(status), _inline(of.get("description", "")), _forms(of))
         for status, of in answers.items()
     )
     found.append(_table(path, "Answers", ("status", "meaning", "forms"), rows))
@@ -93,10 +93,10 @@ def _fields(document: Json, answers: Json) -> Iterator[tuple[str, str, str]]:
     content = answers.get("200", {}).get("content", {}).get("application/json", {})
     schema = _resolved(document, content.get("schema", {}))
     for name, member in schema.get("properties", {}).items():
-        yield _code(name), _kind(member), html.escape(member.get("description", ""))
+        yield _code(name), _kind(member), _inline(member.get("description", ""))
         row = _resolved(document, member.get("items", {}))
         for inner, column in row.get("properties", {}).items():
-            text = html.escape(column.get("description", ""))
+            text = _inline(column.get("description", ""))
             yield _code(f"{name}[].{inner}"), _kind(column), text
 
 

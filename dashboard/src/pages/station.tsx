@@ -31,6 +31,9 @@ interface Context {
   now: number;
 }
 
+/** The server says which quarter of an hour it is; within that the device's clock knows better. */
+const QUARTER_MS = 15 * 60_000;
+
 export function StationPage() {
   const asked = new URLSearchParams(location.search);
   const network = asked.get("network") ?? "";
@@ -53,6 +56,7 @@ export function StationPage() {
   const parameter = parameters.includes(wished) ? wished : (parameters.find((one) => one === "pm25") ?? parameters[0] ?? wished);
   const now = new Date(overview.body?.now ?? Date.now()).getTime();
   const zone = zoneOf(station);
+  const minute = Math.abs(Date.now() - now) < QUARTER_MS ? Date.now() : now;
   const context: Context = { key: { network: station.network, station_id: station.station_id }, parameter, zone, now };
   return (
     <article class="page station">
@@ -60,7 +64,7 @@ export function StationPage() {
         <div>
           <h1>{nameOf(station)}</h1>
           <p class="quiet">
-            {whereabouts(station)} · {t("localTime", { time: clock(new Date(now), zone), zone })}
+            {whereabouts(station)} · {t("localTime", { time: clock(new Date(minute), zone), zone })}
             {station.latitude === null && ` · ${t("noPosition")}`}
           </p>
         </div>

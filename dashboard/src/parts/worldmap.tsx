@@ -8,6 +8,7 @@ import fineOutlines from "world-atlas/countries-50m.json?url";
 import type { Horizon, Overview } from "../api";
 import { t } from "../i18n";
 import { categoryName, colourOf, inkOf, nameOf } from "./common";
+import { Tiles, TILES_ADDRESS, TILES_ATTRIBUTION } from "./tiles";
 
 interface View {
   x: number;
@@ -150,7 +151,7 @@ export function WorldMap(props: Props) {
         <button type="button" aria-label={t("zoomOut")} title={t("zoomOut")} onClick={() => map.current?.zoomBy(-1)}>−</button>
         <button type="button" aria-label={t("showAll")} title={t("showAll")} onClick={() => map.current?.fit()}>⤢</button>
       </div>
-      <p class="source">{t("outlines")}</p>
+      <p class="source">{[t("outlines"), TILES_ATTRIBUTION].filter(Boolean).join(" · ")}</p>
     </div>
   );
 }
@@ -166,6 +167,7 @@ class Drawing {
   private frame = 0;
   private fitted = false;
   private marks: Mark[] = [];
+  private readonly tiles = TILES_ADDRESS === null ? null : new Tiles(TILES_ADDRESS, () => this.draw());
   private readonly away = new AbortController();
   private readonly resized: ResizeObserver;
 
@@ -187,6 +189,8 @@ class Drawing {
       this.zoomAt(event.offsetX, event.offsetY, -event.deltaY / (event.ctrlKey ? 100 : 400));
     });
     addEventListener("themechange", () => this.draw(), { signal });
+    addEventListener("beforeprint", () => this.paintForPaper(), { signal });
+    addEventListener("afterprint", () => this.draw(), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
     this.resized = new ResizeObserver(() => this.resize());
     this.resized.observe(canvas);
@@ -335,6 +339,16 @@ class Drawing {
     this.frame = requestAnimationFrame(() => this.paint());
   }
 
+  /** In light colours, at once: a frame that is only asked for comes after the paper. */
+  private paintForPaper(): void {
+    const { dataset } = document.documentElement;
+    const { theme } = dataset;
+    dataset.theme = "light";
+    this.paint();
+    if (theme === undefined) delete dataset.theme;
+    else dataset.theme = theme;
+  }
+
   private paint(): void {
     const pen = this.canvas.getContext("2d");
     const { width, height } = this.size();
@@ -367,6 +381,7 @@ class Drawing {
         pen.restore();
       }
     }
+    this.tiles?.paint(pen, this.view, width, height);
     this.marks = this.visible(width, height).map((one) => this.paintMark(pen, one, colour));
     this.canvas.marks = this.marks;
   }

@@ -22,9 +22,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from aq_resources.publication.manifest import manifest_key
+from aq_resources.services import Services
+from aq_serving.app import create_app
+from aq_serving.settings import ApiSettings
+from tests.conftest import ROOT
 from tests.patience import PATIENCE_S
 from tests.system.browser.conftest import screenshot_folder
-from tests.system.browser.troubled import NOW, troubled_server
+from tests.system.browser.troubled import NOW, in_thread, troubled_server
 from tests.system.integration.harness import Installation
 from tests.system.platform.conftest import STATIONS
 from tests.system.running import free_port, wait_until
@@ -43,6 +47,7 @@ PATHS = (
     "/docs",
 )
 MOST_BYTES = 1_500_000
+TILE = "dashboard/src/icon.svg"
 
 # The positions of what can be pressed on the map, which is a picture to everyone else.
 MARKS = """() => document.querySelector("canvas").marks.map(
@@ -237,6 +242,10 @@ def test_from_the_map_to_a_file(browser: Browser, served: str) -> None:
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert sum(int(part) for part in re.findall(r"\d+", dark)) < 150
         here.picture("station-dark")
+        page.emulate_media(media="print")
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == "rgb(255, 255, 255)"
+        page.emulate_media(media="screen")
         # What was chosen stays.
         here.open(STATION)
         expect(page.locator("html")).to_have_attribute("data-theme", "dark")
@@ -378,6 +387,32 @@ def test_a_server_that_stops_answering_makes_the_page_old(browser: Browser, trou
         here.page.route("**/v1/**", lambda route: route.abort())
         here.page.clock.fast_forward("20:00")
         expect(here.page.get_by_role("alert").first).to_contain_text("not of now")
+
+
+def test_tiles_that_the_settings_name_are_loaded(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AQ_HOME", str(tmp_path))
+    monkeypatch.setenv("AQ_API_TILES_URL", "http://127.0.0.1:9/{z}/{x}/{y}.png")
+    monkeypatch.setenv("AQ_API_TILES_ATTRIBUTION", "© Makers of <tiles>")
+    asked: list[str] = []
+
+    def tile(route: Route) -> None:
+        asked.append(urlsplit(route.request.url).path)
+        route.fulfill(body=(ROOT / TILE).read_bytes(), content_type="image/svg+xml")
+
+    application = create_app(Services.from_environment(), ApiSettings())
+    with in_thread(application) as url, visit(browser, url, DESKTOP) as here:
+        here.page.route("http://127.0.0.1:9/**", tile)
+        # There is no warehouse: the map alone has something to show.
+        here.page.goto(f"{url}/")
+        expect(here.page.locator(".source")).to_contain_text("© Makers of <tiles>")
+        wait_until(lambda: here.page.evaluate("1") and asked, pause=0.05)
+        before = len(asked)
+        for _ in range(3):
+            here.page.get_by_role("button", name="Zoom in").click()
+        wait_until(lambda: here.page.evaluate("1") and len(asked) > before, pause=0.05)
+    assert all(re.fullmatch(r"/\d+/\d+/\d+\.png", path) for path in asked)
 
 
 @pytest.mark.parametrize("count", [1_000, 10_000])

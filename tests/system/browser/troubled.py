@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from aq_resources.services import Services
 from aq_resources.stores.day_files import DayFiles, by_day, file_name
@@ -122,8 +123,14 @@ def troubled_server(folder: Path) -> Iterator[str]:
         services = Services.from_environment(now=lambda: NOW)
     services.warehouse.prepare()
     fill(services)
+    with in_thread(create_app(services, ApiSettings())) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def in_thread(application: FastAPI) -> Iterator[str]:
+    """The application at this address."""
     port = free_port()
-    application = create_app(services, ApiSettings())
     server = uvicorn.Server(uvicorn.Config(application, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -10,9 +10,12 @@ import re
 
 import pytest
 
+from aq_resources.services import Services
+from aq_serving.app import create_app
 from aq_serving.pages.files import ADDRESSES, STATIC
+from aq_serving.settings import ApiSettings
 from tests.conftest import ROOT
-from tests.unit.serving.conftest import Ask
+from tests.unit.serving.conftest import Ask, asker
 
 SOURCES = ROOT / "dashboard"
 ASSETS = STATIC / "assets"
@@ -97,6 +100,24 @@ class TestAnswers:
             answer = ask(address)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+
+    def test_the_policy_lets_in_tiles_of_the_setting_alone(
+        self, services: Services, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain = ask("/")
+        assert 'name="tiles' not in plain.text
+        monkeypatch.setenv("AQ_API_TILES_URL", "https://tiles.example/{z}/{x}/{y}.png")
+        monkeypatch.setenv("AQ_API_TILES_ATTRIBUTION", '"Makers" & others')
+        tiled = asker(create_app(services, ApiSettings()))
+        answer = tiled("/")
+        assert (
+            '<meta name="tiles" content="https://tiles.example/{z}/{x}/{y}.png" />' in answer.text
+        )
+        assert 'content="&quot;Makers&quot; &amp; others"' in answer.text
+        policy = plain.headers["content-security-policy"]
+        added = policy.replace("img-src 'self'", "img-src 'self' https://tiles.example")
+        assert answer.headers["content-security-policy"] == added
+        assert tiled("/docs").headers["content-security-policy"] == policy
 
     def test_the_reference_has_every_resource_and_runs_nothing(self, ask: Ask) -> None:
         answer = ask("/docs")

@@ -55,6 +55,32 @@ def test_what_is_no_origin_is_named(origin: str, monkeypatch: pytest.MonkeyPatch
         ApiSettings()
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://tiles.example/{z}/{x}.png",
+        "tiles.example/{z}/{x}/{y}.png",
+        "https://tiles.example; script-src */{z}/{x}/{y}.png",
+        "https://tiles.example/{z}/{x}/{y}.png' *",
+    ],
+)
+def test_what_is_no_address_of_tiles_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AQ_API_TILES_ATTRIBUTION", "Makers")
+    monkeypatch.setenv("AQ_API_TILES_URL", address)
+    with pytest.raises(SettingsError, match="AQ_API_TILES_URL"):
+        ApiSettings()
+
+
+def test_tiles_need_their_makers_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AQ_API_TILES_URL", "https://tiles.example:8443/v1/{z}/{x}/{y}@2x.png?k=a")
+    with pytest.raises(SettingsError, match="AQ_API_TILES_ATTRIBUTION"):
+        ApiSettings()
+    monkeypatch.setenv("AQ_API_TILES_ATTRIBUTION", "Makers")
+    assert ApiSettings().tiles_origin == "https://tiles.example:8443"
+
+
 @pytest.mark.server
 def test_no_other_command_imports_fastapi() -> None:
     code = (
