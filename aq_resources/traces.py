@@ -1,4 +1,4 @@
-"""Traces of runs and requests by OpenTelemetry, if its extra is installed and its own variables ask for them.
+"""Traces of runs and requests by OpenTelemetry, if its extra is there and its variables ask for it.
 
 `OTEL_TRACES_EXPORTER` says where to: `otlp` (with `OTEL_EXPORTER_OTLP_ENDPOINT`) or `console`. All
 other variables of the SDK hold as well (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, …).

@@ -69,7 +69,7 @@ class Front:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-            # What it counted last is told, unless a store keeps it waiting.
+            # What it counted last is added, unless a store keeps it waiting.
             await asyncio.to_thread(watch.join, LOOK_EVERY_SECONDS)
 
     def _look(self) -> None:
@@ -79,12 +79,12 @@ class Front:
     def _watch(self) -> None:
         while not self._end.wait(LOOK_EVERY_SECONDS):
             self._look()
-            self._tell()
-        self._tell()
+            self._report()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         for hot in self._made:
-            hot.tell()
+            hot.report()
 
     def _hot(self, app: ASGIApp) -> HotAnswers:
         made = HotAnswers(app, self.publication, self.keys)

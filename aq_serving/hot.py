@@ -116,10 +116,10 @@ class HotAnswers:
             self._tally(scope, status).count += 1
         self._remember(scope, kept, shelf)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Add the answers from memory to the metrics; of any thread."""
         for tally in list(self._tallies.values()):
-            tally.tell()
+            tally.report()
 
     @property
     def shelf(self) -> Shelf:

@@ -91,14 +91,14 @@ class Tally:
     route: str
     status: int
     count: int = 0
-    _told: int = 0
+    _reported: int = 0
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Add what is new to the metrics."""
-        new = self.count - self._told
+        new = self.count - self._reported
         if new:
             _COUNT.labels("GET", self.route, str(self.status)).inc(new)
-            self._told += new
+            self._reported += new
 
 
 def route_of(scope: Scope) -> str:

@@ -78,11 +78,11 @@ def _operation(document: Json, path: str, operation: Json) -> str:
         )
         found.append(_table(path, "Parameters", ("name", "type", "meaning", "limits"), rows))
     answers = operation.get("responses", {})
-    rows = (
+    statuses = (
         (_code(status), _inline(of.get("description", "")), _forms(of))
         for status, of in answers.items()
     )
-    found.append(_table(path, "Answers", ("status", "meaning", "forms"), rows))
+    found.append(_table(path, "Answers", ("status", "meaning", "forms"), statuses))
     if fields := list(_fields(document, answers)):
         found.append(_table(path, "Members of JSON", ("name", "type", "meaning"), fields))
     return "\n".join([*found, "</section>"])
