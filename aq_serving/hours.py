@@ -54,7 +54,7 @@ def _parts(
     began = time.monotonic()
     rows = _condition(wanted, window)
     files = [reader.day_files(network) for network in networks]
-    present = {one.root: set(one.days(window.start.date())) for one in files}
+    present = {one.root: one.versions(window.start.date()) for one in files}
     days = [day for day in window.dates if any(day in there for there in present.values())]
     schema = plain_schema(HOURLY_READINGS)
     yield schema.to_frame()
@@ -65,8 +65,9 @@ def _parts(
             raise reader.too_long()
         chunk = days[read : read + days_at_once(read, count, wanted.limit + 1, first)]
         for one in files:
-            of_this = [day for day in chunk if day in present[one.root]]
-            part = one.scan_days(of_this).filter(rows).collect().cast(schema)
+            of_this = {day: present[one.root][day] for day in chunk if day in present[one.root]}
+            scan = one.scan_days(list(of_this)) if first == 1 else reader.months.scan(one, of_this)
+            part = scan.filter(rows).collect().cast(schema)
             if wanted.key is not None:
                 # By text: as encoded, the columns sort by other orders.
                 part = part.filter(after(ORDER, wanted.key))

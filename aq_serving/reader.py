@@ -25,6 +25,7 @@ from aq_resources.warehouse.names import LAKE
 from aq_resources.warehouse.reading import confine, whole_read
 from aq_science.tables.hourly_readings import HOURLY_READINGS
 from aq_science.tables.stations import STATIONS
+from aq_serving.months import KnownMonths
 from aq_serving.problems import ProblemError, not_found, unavailable
 
 # How long a request waits for its turn before it is refused.
@@ -55,6 +56,7 @@ class Reader:
         self._services = services
         self._connections = connections
         self.seconds = seconds
+        self.months = KnownMonths()
         self._turns = threading.BoundedSemaphore(connections)
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []

@@ -15,7 +15,7 @@ import polars as pl
 
 from aq_resources.failures import PermanentFailure
 from aq_resources.stores.foreign import own_names
-from aq_resources.stores.object_store import ObjectStore
+from aq_resources.stores.object_store import ObjectStore, Version
 from aq_science.windows import DAY, Window
 
 _log = logging.getLogger(__name__)
@@ -121,6 +121,18 @@ class DayFiles:
         names = self.store.folders(self.root, f"date={since - DAY}" if since is not None else "")
         own = own_names(self.root, names, _FOLDER)
         return [date.fromisoformat(name.removeprefix("date=")) for name in own]
+
+    def versions(self, since: date) -> dict[date, Version]:
+        """Days from `since` on that have a file, each with what changes when it is written."""
+        listed = self.store.versions(self.root, f"date={since - DAY}")
+        files = {key.split("/")[-2]: one for key, one in listed.items() if self._is_file(key)}
+        own = own_names(self.root, list(files), _FOLDER)
+        return {date.fromisoformat(name.removeprefix("date=")): files[name] for name in own}
+
+    def _is_file(self, key: str) -> bool:
+        return key.removeprefix(f"{self.root}/").count("/") == 1 and key.endswith(
+            f"/{self.filename}"
+        )
 
     def require_schema(self, frame: pl.DataFrame) -> None:
         """Refuse rows that have other columns than declared.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from aq_resources.failures import PermanentFailure, TransientFailure
@@ -40,6 +40,13 @@ class WebHeaders:
     media_type: str
     cache_control: str
     encoding: str = ""
+
+
+class Version(NamedTuple):
+    """What a listing says of an object: its size, and a mark that changes when it is written."""
+
+    size: int
+    mark: str
 
 
 class ObjectStore(Protocol):
@@ -86,6 +93,12 @@ class ObjectStore(Protocol):
 
     def modified(self, prefix: str) -> dict[str, datetime]:
         """When every object below the folder `prefix` was written, UTC, by key in order."""
+
+    def versions(self, prefix: str, start_after: str = "") -> dict[str, Version]:
+        """Every object in the folders right below `prefix` that sort after `start_after`, by key.
+
+        An object that was written again has another version.
+        """
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         """Names of the folders right below `prefix` that sort after `start_after`."""
@@ -166,6 +179,18 @@ class LocalObjectStore:
             with suppress(FileNotFoundError):
                 seconds = self._path(key).stat().st_mtime
                 found[key] = datetime.fromtimestamp(seconds, UTC)
+        return found
+
+    def versions(self, prefix: str, start_after: str = "") -> dict[str, Version]:
+        found = {}
+        for name in self.folders(prefix, start_after):
+            with suppress(FileNotFoundError), os.scandir(self._path(f"{prefix}/{name}")) as entries:
+                for entry in entries:
+                    if entry.is_file() and not entry.name.startswith(_UNFINISHED):
+                        state = entry.stat()
+                        # A write is a new file that is renamed.
+                        mark = f"{state.st_mtime_ns}-{state.st_ino}"
+                        found[f"{prefix}/{name}/{entry.name}"] = Version(state.st_size, mark)
         return found
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
@@ -269,6 +294,20 @@ class S3ObjectStore:
 
     def modified(self, prefix: str) -> dict[str, datetime]:
         return {key: entry["LastModified"] for key, entry in self._entries(prefix).items()}
+
+    def versions(self, prefix: str, start_after: str = "") -> dict[str, Version]:
+        folder = prefix.rstrip("/") + "/"
+        # What is in a folder sorts behind its name and "/", which is before "0".
+        begin = {"StartAfter": f"{self.prefix}{folder}{start_after}0"} if start_after else {}
+        found = (
+            entry for page in self._pages(folder, **begin) for entry in page.get("Contents", [])
+        )
+        return {
+            entry["Key"].removeprefix(self.prefix): Version(
+                entry["Size"], f"{entry['ETag']}-{entry['LastModified'].timestamp()}"
+            )
+            for entry in found
+        }
 
     def folders(self, prefix: str, start_after: str = "") -> list[str]:
         folder = prefix.rstrip("/") + "/"

@@ -125,6 +125,23 @@ def test_folders_are_those_right_below_in_order(store: ObjectStore) -> None:
     assert store.folders("nowhere") == []
 
 
+def test_a_version_changes_when_an_object_is_written_again(store: ObjectStore) -> None:
+    keys = [f"v/t/date=2024-01-0{n}/x.parquet" for n in (1, 2, 3)]
+    for key in keys:
+        store.put(key, b"one")
+    before = store.versions("v/t")
+    assert list(before) == keys
+    assert {one.size for one in before.values()} == {3}
+    assert store.versions("v/t", start_after="date=2024-01-01") == {
+        key: before[key] for key in keys[1:]
+    }
+    store.put(keys[1], b"two")
+    after = store.versions("v/t")
+    assert after.pop(keys[1]) != before.pop(keys[1])
+    assert after == before
+    assert store.versions("nowhere") == {}
+
+
 def test_listing_goes_beyond_one_page(store: ObjectStore) -> None:
     """S3 lists 1,000 at a time."""
     names = [f"date={n:05d}" for n in range(1005)]
