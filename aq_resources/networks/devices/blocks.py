@@ -45,7 +45,7 @@ class Blocks:
         self._write()
         for folder in sorted(self._folder.iterdir()):
             parts = [pl.read_ipc(path) for path in sorted(folder.iterdir())]
-            yield pl.concat(parts).cast(dict(READING_SCHEMA))
+            yield pl.concat(parts).cast(READING_SCHEMA)
 
     def _write(self) -> None:
         if not self._rows:
