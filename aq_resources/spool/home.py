@@ -75,6 +75,9 @@ class Home(Protocol):
             name: Its name.
             kind: Its type.
             initial: Makes it where there is none.
+
+        Returns:
+            The value's place; nothing is read yet.
         """
 
 

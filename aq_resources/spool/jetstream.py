@@ -89,12 +89,16 @@ def library() -> Any:
     return nats
 
 
-async def connect(address: Address, *, reconnect: bool) -> Client:
+async def connect(address: Address, *, reconnect: bool, seconds: float = CONNECT_SECONDS) -> Client:
     """A connection.
 
     Args:
         address: Where to.
         reconnect: Whether it is made again whenever it breaks.
+        seconds: How long to try.
+
+    Returns:
+        The connection.
 
     Raises:
         SpoolUnavailable: No server answers as it should.
@@ -103,7 +107,7 @@ async def connect(address: Address, *, reconnect: bool) -> Client:
     client: Client = nats.aio.client.Client()
     try:
         # The client itself would go round the servers without end.
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(seconds):
             await client.connect(
                 list(address.servers),
                 name="aq",
@@ -115,8 +119,9 @@ async def connect(address: Address, *, reconnect: bool) -> Client:
                 error_cb=_quiet,
             )
     except (TimeoutError, OSError, nats.errors.Error) as error:
+        reason = client.last_error or error
         await client.close()
-        raise unavailable(address, error) from error
+        raise unavailable(address, reason) from error
     return client
 
 

@@ -16,6 +16,7 @@ from aq_resources.failures import TransientFailure
 from aq_resources.spool.frames import fitting
 from aq_resources.spool.jetstream import (
     ANSWER_SECONDS,
+    CONNECT_SECONDS,
     Address,
     connect,
     ensure_stream,
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js.client import JetStreamContext
 
-# A message is about this long at most: servers take 1 MiB unless they are told otherwise.
+# A message is about this long at most: servers take 1 MiB unless they are set otherwise.
 MESSAGE_BYTES = 1 << 18
-# How long a message is tried before its senders are told to come again.
+# How long a message is tried before its senders are asked to come again.
 PATIENCE_SECONDS = 10.0
 _AGAIN_SECONDS = 0.1
 # JetStream's codes for: the stream refuses, the server has no room, an account's is used up.
@@ -140,7 +141,11 @@ class JetStreamWriter:
         async with self._opening:
             if self._client is None or self._client.is_closed:
                 self._js = None
-                self._client = await connect(self._address, reconnect=True)
+                self._client = await connect(
+                    self._address,
+                    reconnect=True,
+                    seconds=min(CONNECT_SECONDS, self._patience_seconds),
+                )
             if self._js is None:
                 js = self._client.jetstream(timeout=ANSWER_SECONDS)
                 await ensure_stream(js, self._address, self._most_bytes)
