@@ -13,6 +13,7 @@ from aq_science.versions import VERSION_SCHEMA
 HOUR_SECONDS = 3600
 # What comes later after an hour's end than this makes another version of the hour.
 _ON_TIME_MINUTES = 5
+_SERIES = ("fleet", "device_id", "sensor")
 _UNITS = {name: SENSORS[name].unit for name in OF_THE_AIR}
 
 
@@ -33,8 +34,11 @@ def hour_versions(readings: pl.DataFrame, known_until: datetime, interval: float
         hour=pl.col("time").dt.truncate("1h")
     )
     deadline = pl.col("hour") + pl.duration(minutes=60 + _ON_TIME_MINUTES)
-    first = _means(of_air.filter(pl.col("received") <= deadline), known_until, interval)
-    everything = _means(of_air, known_until, interval)
+    in_time = pl.col("received") <= deadline
+    first = _means(of_air.filter(in_time), known_until, interval)
+    # Whole series, whose interval shows in all of their readings.
+    behind = of_air.filter(~in_time).select(_SERIES).unique()
+    everything = _means(of_air.join(behind, on=_SERIES, how="semi"), known_until, interval)
     late = pl.col("pulled_at") > deadline
     return pl.concat([first, everything.filter(late)])
 
@@ -42,14 +46,13 @@ def hour_versions(readings: pl.DataFrame, known_until: datetime, interval: float
 def _means(readings: pl.DataFrame, known_until: datetime, interval: float) -> pl.DataFrame:
     known = one_of_each(readings)
     ended = pl.col("hour") + pl.duration(hours=1)
-    series = ("fleet", "device_id", "sensor")
     return (
         known.with_columns(
-            seconds=intervals(known, series, interval),
+            seconds=intervals(known, _SERIES, interval),
             second=pl.col("time").dt.epoch("us") / 1_000_000,
         )
         .with_columns(slot=(pl.col("second") / pl.col("seconds")).floor())
-        .group_by(*series, "hour", maintain_order=True)
+        .group_by(*_SERIES, "hour", maintain_order=True)
         .agg(
             pl.col("value").mean().alias("value_native"),
             (pl.col("slot").n_unique() * pl.col("seconds").first() / HOUR_SECONDS)
