@@ -113,7 +113,7 @@ class Ingest:
             _LOG.error("%s", failure.message)
             raise ProblemError(
                 HTTPStatus.INSUFFICIENT_STORAGE,
-                "The disk is full: nothing of this request counts as taken. Send it again later.",
+                "There is no room: nothing of this request counts as taken. Send it again later.",
                 headers={"Retry-After": _RETRY_FULL},
             ) from None
         except SpoolUnavailable as failure:
