@@ -66,8 +66,8 @@ def push(spool: Path, devices: int, first: int, last: int) -> int:
     return count
 
 
-def step(home: Path, job: str) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a job in a process of its own."""
+def step(home: Path, job: str) -> str:
+    """A job in a process of its own: its seconds, CPU seconds and peak of memory, in words."""
     command = [sys.executable, "-m", "benchmarks.device_sizes", job]
     environment = {
         **clean_environment(),
@@ -76,8 +76,8 @@ def step(home: Path, job: str) -> tuple[float, float]:
         "AQ_CLOCK": (START + timedelta(hours=1, minutes=1)).isoformat(),
     }
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    seconds, memory = json.loads(done.stdout.splitlines()[-1])
-    return seconds, memory
+    seconds, cpu, memory = json.loads(done.stdout.splitlines()[-1])
+    return f"{seconds:.1f} s (CPU {cpu:.1f} s), {memory:.0f} MB"
 
 
 def run_job(job: str) -> None:
@@ -92,7 +92,7 @@ def run_job(job: str) -> None:
     defs = build_defs(services)
     tags = {PENDING_ONLY: "true"} if job == "devices_windows" else {}
     with dg.DagsterInstance.ephemeral() as instance:
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         if job == "imports":
             pass
         elif job == "hours":
@@ -105,8 +105,8 @@ def run_job(job: str) -> None:
             defs.resolve_job_def(job).execute_in_process(
                 instance=instance, partition_key=f"{START.date()}", tags=tags
             )
-        seconds = time.perf_counter() - begun
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+        spent = [time.perf_counter() - begun, time.process_time() - cpu]
+    print(json.dumps([*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
 def size(folder: Path) -> int:
@@ -126,19 +126,18 @@ def main() -> None:
             count = push(home / "spool", devices, 0, 3600 - EVERY)
             millions = count / 1e6
             spool = size(home / "spool") / 1e6 / millions
-            _, empty = step(home, "imports")
-            hour, hour_memory = step(home, "devices_windows")
+            empty = step(home, "imports")
+            hour = step(home, "devices_windows")
             pulls = size(home / "objects") / 1e6 / millions
             windows = size(home / "warehouse") / 1e6 / millions
             push(home / "spool", devices, 3600 - EVERY, 3600)
-            next_s, next_memory = step(home, "devices_windows")
-            hours, hours_memory = step(home, "hours")
+            following = step(home, "devices_windows")
+            hours = step(home, "hours")
             print(
                 f"{devices:6,} devices {count:10,} readings/h   MB a million: spool {spool:.0f}, "
-                f"raw pulls {pulls:.1f}, windows {windows:.1f}   "
-                f"drain of the hour {hour:.1f} s {hour_memory:.0f} MB, of the next {EVERY} s "
-                f"{next_s:.1f} s {next_memory:.0f} MB, hours {hours:.1f} s {hours_memory:.0f} MB "
-                f"(before any work {empty:.0f} MB)",
+                f"raw pulls {pulls:.1f}, windows {windows:.1f}\n"
+                f"  drain of the hour {hour}; of the next {EVERY} s {following}; "
+                f"its hours {hours}; before any work {empty}",
                 flush=True,
             )
 
