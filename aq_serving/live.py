@@ -222,8 +222,12 @@ class Live:
         try:
             found = list(await asyncio.to_thread(self._read_windows, wanted))
         except ProblemError as problem:
-            # Whoever listens hears of it by hearing nothing; the reader has logged it.
+            # The reader has logged the reason.
             _LOG.debug("No windows: %s", problem.detail)
+            return
+        except Exception:  # noqa: BLE001
+            # Without this task no one would hear of anything again.
+            _LOG.exception("The newest windows cannot be read.")
             return
         for stream in self._streams:
             stream.windows(found)

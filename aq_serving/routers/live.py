@@ -54,7 +54,12 @@ def router(live: Live) -> APIRouter:
     responses = problem_responses()
     stream = {"description": "Events as they come", "content": {MEDIA_TYPE: {}}}
 
-    @found.get("/live", response_class=EventStream, responses={**responses, 200: stream})
+    @found.get(
+        "/live",
+        status_code=200,
+        response_class=EventStream,
+        responses={**responses, 200: stream},
+    )
     async def live_events(
         request: Request,
         asked: Annotated[LiveQuery, Query()],

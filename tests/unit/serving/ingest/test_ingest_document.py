@@ -84,7 +84,12 @@ class Socket:
         self.bench = bench
         self.statuses: list[int] = []
         config = uvicorn.Config(
-            self.recorded, host=HOST, port=0, log_level="critical", lifespan="off"
+            self.recorded,
+            interface="asgi3",
+            host=HOST,
+            port=0,
+            log_level="critical",
+            lifespan="off",
         )
         self.server = uvicorn.Server(config)
         self.runner = asyncio.Runner()
