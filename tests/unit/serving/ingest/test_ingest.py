@@ -13,6 +13,7 @@ import pytest
 
 from aq_resources.device_keys import keys_file
 from aq_resources.settings import Settings
+from aq_serving.limits import shared_rates
 from tests.unit.serving.ingest.ingest_bench import (
     JSON,
     MSGPACK,
@@ -226,6 +227,23 @@ def test_who_sends_too_fast_waits(bench: IngestBench) -> None:
     assert answer.status_code == 429
     assert 35 <= int(answer.headers["retry-after"]) <= 40
     assert bench.push(thermostat()).status_code == 202
+
+
+def test_processes_count_a_key_together(make: Make) -> None:
+    with shared_rates():
+        first, second = make(), make()
+    slow = first.add_key("slow", rate=0.1)
+    second.ring.refresh()
+    assert first.push([thermostat()] * 5, key=slow).status_code == 202
+    assert second.push(thermostat(), key=slow).status_code == 429
+    assert second.push(thermostat(), key=first.key).status_code == 202
+
+
+def test_an_address_that_guesses_keys_is_slowed_down(make: Make) -> None:
+    bench = make(address_rate=0.2)
+    answers = [bench.push(thermostat(), key="aqd_guessed") for _ in range(4)]
+    assert [one.status_code for one in answers] == [401, 401, 401, 429]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 5
 
 
 def test_before_the_disk_or_the_spool_is_full_all_wait(make: Make) -> None:
