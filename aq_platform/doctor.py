@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ from aq_platform.records import RecordsCheck
 from aq_platform.sandbox_guard import guarded_services, refuse_mixing
 from aq_resources.alert_channels import AlertSettings, deliver, open_channels
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
+from aq_resources.http.client import trusted
 from aq_resources.http.deadline import bound_connections, ending
 from aq_resources.networks import network_is_pushed, settings_class
 from aq_resources.services import Services
@@ -92,23 +94,33 @@ def findings(records: RecordsCheck, *, send_test_alert: bool = False) -> list[Fi
         # All that follows would say the same.
         services.close()
         return found
-    stores = [
-        _check("object store", lambda: _object_store(services)),
-        _check("warehouse", lambda: _warehouse(services)),
-        _check("extensions of DuckDB", lambda: _extensions(services)),
-    ]
-    others = [_check("alerts", lambda: _alerts(send=send_test_alert))]
+    looks: dict[str, Callable[[], str]] = {
+        "object store": lambda: _object_store(services),
+        "warehouse": lambda: _warehouse(services),
+        "extensions of DuckDB": lambda: _extensions(services),
+        "Dagster instance": lambda: records.result(services.settings),
+        "alerts": lambda: _alerts(send=send_test_alert),
+    }
     if (record := services.experiments).on:
-        others.append(_check("experiments", record.examine))
-    for network in services.networks:
-        for what, examination in _OF_A_NETWORK.items():
-            if what == "clock" and network_is_pushed(network):
-                # No server is asked there.
-                continue
-            others.append(_check(f"{network}: {what}", partial(examination, services, network)))
+        looks["experiments"] = record.examine
+    # All side by side, but for what asks one network: that shares its client.
+    with ThreadPoolExecutor() as pool:
+        begun = [pool.submit(_check, what, look) for what, look in looks.items()]
+        networks = [pool.submit(_network, services, network) for network in services.networks]
+        found += [one.result() for one in begun]
+        for network in networks:
+            found += network.result()
     services.close()
-    # Asked last, as it takes longest.
-    return [*found, *stores, _check("Dagster instance", records.result), *others]
+    return found
+
+
+def _network(services: Services, network: str) -> list[Finding]:
+    return [
+        _check(f"{network}: {what}", partial(look, services, network))
+        for what, look in _OF_A_NETWORK.items()
+        # No server is asked where devices push.
+        if not (what == "clock" and network_is_pushed(network))
+    ]
 
 
 def deep_findings(console: Console) -> Iterator[Finding]:
@@ -196,7 +208,7 @@ def _clock(services: Services, network: str) -> str:
     try:
         with (
             ending(time.monotonic() + limit),
-            httpx.Client(timeout=limit) as client,
+            httpx.Client(timeout=limit, verify=trusted()) as client,
             # Its head is enough, however it goes on.
             client.stream("GET", url, extensions={"trace": bound_connections}) as answer,
         ):

@@ -1,7 +1,8 @@
 """Dagster's records of runs: whether they can be read, and what to do where they cannot.
 
-`aq doctor` looks at them in a process of its own, `python -m aq_platform.records`, since an import
-of Dagster takes as long as all of its other checks.
+`aq doctor` reads the SQLite databases of our own home itself. What else an operator's DAGSTER_HOME
+names is opened by Dagster, in a process of its own (`python -m aq_platform.records`), since an
+import of Dagster takes longer than all other checks together.
 """
 
 from __future__ import annotations
@@ -24,18 +25,28 @@ if TYPE_CHECKING:
 
 # Exit code of a finding, which no traceback ends with.
 _FOUND = 3
+# Dagster's databases below DAGSTER_HOME, and a question that each answers at once.
+_RUNS = "history/runs.db"
+_QUESTIONS = {
+    _RUNS: ("runs", "SELECT count(*) FROM runs"),
+    "history/runs/index.db": ("event_logs", "SELECT max(id) FROM event_logs"),
+}
+_BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class RecordsCheck:
-    """A look at the records that is under way."""
+    """A look at the records; in a process that is under way where Dagster has to open them."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None
 
     @classmethod
     @contextmanager
     def under_way(cls) -> Iterator[Self]:
         """Look at the records that the environment's settings name, until the block ends."""
+        if not os.environ.get("DAGSTER_HOME"):
+            yield cls(None)
+            return
         paths = [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")]
         with subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", __name__],
@@ -50,19 +61,46 @@ class RecordsCheck:
                 # An early end has not waited for it.
                 process.kill()
 
-    def result(self) -> str:
+    def result(self, settings: Settings) -> str:
         """What was found, once it is.
+
+        Args:
+            settings: The environment's.
 
         Raises:
             PermanentFailure: The records cannot be read; the message says what to fix.
             RuntimeError: A defect, of which standard error has the traceback.
         """
+        if self.process is None:
+            return _recorded(_count_own_runs(settings.dagster_home))
         said, _ = self.process.communicate()
         if self.process.returncode == _FOUND:
             raise PermanentFailure(said.strip())
         if self.process.returncode:
             raise RuntimeError(f"{__name__} ended with {self.process.returncode}")
         return said.strip()
+
+
+def _count_own_runs(home: Path) -> int:
+    """The number of runs in a home of ours."""
+    found: dict[str, int] = {}
+    for name, (table, question) in _QUESTIONS.items():
+        path = home / name
+        if not path.exists():
+            # Nothing has run yet: whoever opens the instance makes it.
+            continue
+        try:
+            with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
+                made = "SELECT 1 FROM sqlite_master WHERE name = ?"
+                if database.execute(made, [table]).fetchone():
+                    (found[name],) = database.execute(question).fetchone()
+        except sqlite3.Error as error:
+            raise PermanentFailure(records_failure(str(error), home)) from None
+    return found.get(_RUNS, 0)
+
+
+def _recorded(runs: int) -> str:
+    return f"{runs} runs recorded"
 
 
 def count_runs(settings: Settings) -> int:
@@ -75,9 +113,9 @@ def count_runs(settings: Settings) -> int:
         return instance.get_runs_count()
 
 
-def records_failure(reason: str) -> str:
+def records_failure(reason: str, home: Path | None = None) -> str:
     """What to do where Dagster's records could not be kept, for what their database said."""
-    home = Path(os.environ.get("DAGSTER_HOME", "DAGSTER_HOME"))
+    home = home or Path(os.environ.get("DAGSTER_HOME", "DAGSTER_HOME"))
     if path := _damaged(home):
         return (
             f"{path}, of Dagster's records of runs, is damaged. Stop everything and restore {home} "
@@ -122,7 +160,7 @@ def main() -> None:
     from aq_resources.settings import Settings
 
     try:
-        found = f"{count_runs(Settings())} runs recorded"
+        found = _recorded(count_runs(Settings()))
     except (PlatformFailure, SettingsError, OSError) as error:
         found, code = str(error), _FOUND
     except Exception as error:

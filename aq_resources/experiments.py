@@ -16,14 +16,16 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
 from aq_resources.failures import PermanentFailure
 from aq_resources.http.secrets import keep_secret, without_secrets
 from aq_resources.mlflow_writer import SQLITE
-from aq_science.forecasting.fit_record import FitRecord
+
+if TYPE_CHECKING:
+    from aq_science.forecasting.fit_record import FitRecord
 
 # Importing MLflow and making its database take 6 s of CPU, and a further day of a range 0.05 s: six
 # times as long on a machine that is very busy.

@@ -67,7 +67,7 @@ class RefusedRequest(PermanentFailure):
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """The certificates trusted, read once a process: 40 ms, which every client would pay."""
     return httpx.create_ssl_context()
 
@@ -127,7 +127,7 @@ class HttpClient:
     ) -> httpx.Client:
         try:
             return httpx.Client(
-                verify=_trusted(),
+                verify=trusted(),
                 timeout=timeout,
                 auth=auth,
                 headers={

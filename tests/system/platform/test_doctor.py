@@ -11,7 +11,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import S3Server
 from tests.servers.sinks import webhook_sink
 from tests.system.integration.harness import Installation
-from tests.system.platform.conftest import STATIONS, Invoke, days_ago
+from tests.system.platform.conftest import STATIONS, Invoke, Loaded, days_ago
 
 CHECKS = (
     "settings",
@@ -171,16 +171,30 @@ def test_a_home_that_cannot_be_written(fresh: Installation, invoke: Invoke) -> N
     assert f"{blocked} is no folder" in wrong["settings"]
 
 
+def test_runs_are_counted_as_dagster_counts_them(loaded: Loaded, invoke: Invoke) -> None:
+    home = loaded.installation.home / "dagster"
+    by_dagster = loaded.installation.with_settings(DAGSTER_HOME=str(home))
+    found = [
+        lines(invoke(one, "doctor").stdout)["Dagster instance"]
+        for one in (loaded.installation, by_dagster)
+    ]
+    assert found[0] == found[1]
+    assert int(found[0][1].split()[0]) > 0
+
+
 @pytest.mark.parametrize("database", ["history/runs.db", "history/runs/index.db"])
 def test_a_damaged_database_of_dagster(fresh: Installation, invoke: Invoke, database: str) -> None:
-    assert invoke(fresh, "doctor").exit_code == 0
-    path = fresh.home / "dagster" / database
+    assert invoke(fresh, "prepare").exit_code == 0
+    home = fresh.home / "dagster"
+    path = home / database
     path.write_bytes(b"garbage" * 999)
-    result = invoke(fresh, "doctor")
-    assert result.exit_code == 1
-    wrong = sick(result.stdout)
-    assert list(wrong) == ["Dagster instance"]
-    assert wrong["Dagster instance"].startswith(f"{path}, of Dagster's records of runs, is damaged")
+    for looked_at in (fresh, fresh.with_settings(DAGSTER_HOME=str(home))):
+        result = invoke(looked_at, "doctor")
+        assert result.exit_code == 1
+        wrong = sick(result.stdout)
+        assert list(wrong) == ["Dagster instance"]
+        said = f"{path}, of Dagster's records of runs, is damaged"
+        assert wrong["Dagster instance"].startswith(said)
     begun = invoke(fresh, "backfill", "--start", days_ago(2), "--end", days_ago(2))
     assert begun.exit_code == 1
     assert f"{path}, of Dagster's records of runs, is damaged" in begun.output
