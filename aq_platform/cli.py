@@ -140,11 +140,10 @@ def up(
     api: Annotated[bool, typer.Option(help="Serve the API too")] = True,
 ) -> None:
     """Start the Dagster UI, the daemon and the API; Ctrl-C stops all."""
-    from aq_sandbox.server import SandboxConfig, running_sandbox
-
     with readable_errors():
         if sandbox:
             from aq_platform.sandbox_guard import use_sandbox
+            from aq_sandbox.server import SandboxConfig, running_sandbox
 
             with running_sandbox(SandboxConfig(stations=SANDBOX_STATIONS)) as server:
                 use_sandbox(server.environment)

@@ -10,9 +10,10 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +21,8 @@ import yaml
 from rich.console import Console
 
 from aq_platform import child
-from aq_platform.instance import open_instance, prepare_home, set_pool_limits
+from aq_platform.code_server import PREPARE
+from aq_platform.instance import prepare_home
 from aq_platform.up_lock import only_one
 from aq_resources.failures import PermanentFailure, SettingsError, TransientFailure
 from aq_resources.logs import LogSettings
@@ -30,20 +32,16 @@ from aq_resources.services import Services
 from aq_serving.ingest.settings import IngestSettings, MqttSettings
 
 _STOP_SECONDS = 20.0
+# Between two looks whether a server is there.
+_PAUSE = 0.1
 # On a machine with much else to do a code server takes minutes.
-_CODE_SECONDS = 600.0
+_START_SECONDS = 600.0
 _LOCATION = "air_quality"
 _MODULE = "aq_platform.definitions"
 _SOCKET = "code.sock"
 _CODE_SERVER = "code server"
-# What each imports before it is let in, by its module.
-_IMPORTS = {
-    "aq_platform.code_server": ["aq_resources.dagster_storage.warm_runs"],
-    "dagster._daemon": ["dagster._daemon.cli"],
-    "aq_serving.server": ["aq_serving.app"],
-    "aq_platform.webserver": ["dagster_webserver.cli", "dagster_webserver.app"],
-    "aq_platform.cli": ["aq_platform.metrics.exporter"],
-}
+# What webservers import while the code server loads.
+_IMPORTS = ["dagster_webserver.cli", "dagster_webserver.app"]
 
 Children = dict[str, subprocess.Popen[bytes]]
 
@@ -89,54 +87,48 @@ def serve_platform(services: Services, host: str, ports: Ports, console: Console
 
 
 def _serve_alone(services: Services, host: str, ports: Ports, console: Console) -> int:
-    taken: dict[int, str] = {}
-    for option, port in ports.by_option.items():
-        if port in taken:
-            raise SettingsError(f"{option} must differ from {taken[port]}: they are two servers.")
-        taken[port] = option
-        _refuse_taken_port(host, port, option)
     metrics = MetricsSettings()
-    if metrics.port is not None:
-        _refuse_taken_port(metrics.host, metrics.port, "AQ_METRICS_PORT")
+    _refuse_taken_ports(host, ports, metrics)
     home = prepare_home(services.settings)
+    url = f"http://{host}:{ports.ui}"
     stop = threading.Event()
     # Sockets allow short paths only, which AQ_HOME need not be.
     with tempfile.TemporaryDirectory(prefix="aq-") as folder, _on_signal(stop):
         children: Children = {}
-        # Dagster's databases cannot be made twice at once, and the code server opens them too.
-        records, code = child.Gate(), child.Gate()
         try:
-            url = f"http://{host}:{ports.ui}"
-            console.print(f"Starting the Dagster UI at {url} …")
-            if ports.read_only is not None:
-                console.print(f"For looking only: http://{host}:{ports.read_only}")
-            if ports.api is not None:
-                console.print(f"The dashboard and the API: http://{host}:{ports.api}")
+            _announce(host, ports, metrics, console)
+            env = _environment(services, home, url)
             for name, module in _devices().items():
-                children[name] = child.start([module], _environment(services, home, url))
+                children[name] = child.start([module], env)
             commands = _commands(Path(folder), host, ports)
             if metrics.port is not None:
-                console.print(f"Metrics at http://{metrics.host}:{metrics.port}/metrics")
                 commands["metrics"] = ["aq_platform.cli", "metrics"]
-            for name, command in commands.items():
-                children[name] = child.start(
-                    command,
-                    _environment(services, home, url),
-                    records if name == _CODE_SERVER else code,
-                    _IMPORTS[command[0]],
-                )
-            # While all of them import Dagster, as this does.
-            with open_instance(services.settings) as instance:
-                set_pool_limits(instance, services.networks.values())
-            records.open()
+            children[_CODE_SERVER] = child.start(commands.pop(_CODE_SERVER), env)
+            # What the UI waits for has the cores to itself until it is there.
+            code = child.Gate()
+            for name in [name for name in commands if "webserver" in name]:
+                children[name] = child.start(commands.pop(name), env, code, _IMPORTS)
             _prepare_warehouse(services, console)
-            _await_code(Path(folder) / _SOCKET, children[_CODE_SERVER], stop)
-            code.open()
-            _announce_when_ready(url, console, stop)
+            if _await(partial(_listens, Path(folder) / _SOCKET), children, stop):
+                code.open()
+                if _await(partial(_answers, url), children, stop):
+                    console.print(f"[green]Ready:[/] {url}  (Ctrl-C stops it)")
+                for name, command in commands.items():
+                    children[name] = child.start(command, env)
             return _watch(children, stop, console)
         finally:
             stop.set()
             _stop(children)
+
+
+def _announce(host: str, ports: Ports, metrics: MetricsSettings, console: Console) -> None:
+    console.print(f"Starting the Dagster UI at http://{host}:{ports.ui} …")
+    if ports.read_only is not None:
+        console.print(f"For looking only: http://{host}:{ports.read_only}")
+    if ports.api is not None:
+        console.print(f"The dashboard and the API: http://{host}:{ports.api}")
+    if metrics.port is not None:
+        console.print(f"Metrics at http://{metrics.host}:{metrics.port}/metrics")
 
 
 def _devices() -> dict[str, str]:
@@ -157,6 +149,17 @@ def _prepare_warehouse(services: Services, console: Console) -> None:
         console.print(f"The warehouse is not ready: {failure.message}", markup=False)
     finally:
         services.warehouse.close()
+
+
+def _refuse_taken_ports(host: str, ports: Ports, metrics: MetricsSettings) -> None:
+    taken: dict[int, str] = {}
+    for option, port in ports.by_option.items():
+        if port in taken:
+            raise SettingsError(f"{option} must differ from {taken[port]}: they are two servers.")
+        taken[port] = option
+        _refuse_taken_port(host, port, option)
+    if metrics.port is not None:
+        _refuse_taken_port(metrics.host, metrics.port, "AQ_METRICS_PORT")
 
 
 def _refuse_taken_port(host: str, port: int, option: str) -> None:
@@ -181,7 +184,12 @@ def _commands(folder: Path, host: str, ports: Ports) -> dict[str, list[str]]:
     code = ["-s", address, "-m", _MODULE, "--location-name", _LOCATION]
     webserver = ["aq_platform.webserver", "-h", host, "-w", str(workspace), "-p"]
     commands = {
-        _CODE_SERVER: ["aq_platform.code_server", *code, "--use-python-environment-entry-point"],
+        _CODE_SERVER: [
+            "aq_platform.code_server",
+            PREPARE,
+            *code,
+            "--use-python-environment-entry-point",
+        ],
         "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
         "webserver": [*webserver, str(ports.ui)],
     }
@@ -239,30 +247,26 @@ def _stop(children: Children) -> None:
         process.wait()
 
 
-def _await_code(address: Path, server: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    """Wait until the code server listens: the others log long errors where it does not."""
-    import grpc
-
-    deadline = time.monotonic() + _CODE_SECONDS
-    with grpc.insecure_channel(f"unix:{address}") as channel:
-        ready = grpc.channel_ready_future(channel)
-        while time.monotonic() < deadline and server.poll() is None and not stop.is_set():
-            try:
-                ready.result(timeout=0.5)
-            except grpc.FutureTimeoutError:
-                continue
-            return
-        ready.cancel()
+def _await(there: Callable[[], bool], children: Children, stop: threading.Event) -> bool:
+    """Whether it came to be there before a signal, the end of a server, or `_START_SECONDS`."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and not stop.wait(_PAUSE):
+        if any(process.poll() is not None for process in children.values()):
+            return False
+        if there():
+            return True
+    return False
 
 
-def _announce_when_ready(url: str, console: Console, stop: threading.Event) -> None:
-    def wait() -> None:
-        while not stop.wait(0.5):
-            try:
-                with urllib.request.urlopen(f"{url}/server_info", timeout=30):  # noqa: S310
-                    console.print(f"[green]Ready:[/] {url}  (Ctrl-C stops it)")
-                    return
-            except OSError:
-                continue
+def _listens(address: Path) -> bool:
+    """Whether the code server does: the others log long errors where it does not."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(address)) == 0
 
-    threading.Thread(target=wait, daemon=True).start()
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=30):  # noqa: S310
+            return True
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import threading
 from collections.abc import Sequence
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,9 @@ from dagster._grpc.server import DagsterApiServer
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnContext
+
+# The servers that start beside this one need the cores first. A run that comes earlier begins it.
+_FIRST_SECONDS = 10.0
 
 
 def serve(arguments: Sequence[str], imports: Sequence[str]) -> None:
@@ -41,7 +45,9 @@ def _with_warm_runs(imports: Sequence[str]) -> type[DagsterApiServer]:
             if sys.platform == "linux":
                 context = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload(list(imports))
-                forkserver.ensure_running()
+                begin = threading.Timer(_FIRST_SECONDS, forkserver.ensure_running)
+                begin.daemon = True
+                begin.start()
                 # All that is used of it is what both have: a process, a queue and an event.
                 self._mp_ctx = cast("SpawnContext", context)
 
