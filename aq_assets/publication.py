@@ -1,6 +1,7 @@
 """What is published: compact files on the object store that any static server can hand out."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from typing import Any
 
@@ -45,6 +46,8 @@ SPATIAL = (Format.json, Format.geojson, Format.parquet)
 TABULAR = (Format.json, Format.parquet)
 # A month with more rows than this is published as Parquet alone: its JSON has 100 MB.
 MOST_ROWS_OF_JSON = 200_000
+# Bounds memory: a month's rows, and its forms, for each.
+_MONTHS_AT_ONCE = 4
 # The present of each network, published over all as well.
 NOW: dict[str, tuple[Table, tuple[Format, ...]]] = {
     "stations": (STATIONS, SPATIAL),
@@ -192,22 +195,24 @@ def _publish_months(
 ) -> tuple[dict[str, str], dict[str, PublishedFile]]:
     """Daily averages by month of their local date; months that did not change stay as they are."""
     before = publisher.before
-    months: dict[str, str] = {}
-    files: dict[str, PublishedFile] = {}
-    for month, made_from in _months(services, network):
-        months[month] = made_from
+
+    def publish(month: str, made_from: str) -> dict[str, PublishedFile]:
         name = f"{DAILY_AVERAGES.name}/{month}"
         kept = {key: file for key, file in before.files.items() if key.startswith(f"{name}.")}
         if before.months.get(month) == made_from and kept:
-            files |= kept
-            continue
+            return kept
         rows = services.warehouse.rows(network, DAILY_AVERAGES, _bounds(month))
         rows = rows.cast(plain_schema(DAILY_AVERAGES))
         rows = rows.sort("date", *(name for name in DAILY_AVERAGES.key if name != "date"))
         forms = TABULAR if rows.height <= MOST_ROWS_OF_JSON else (Format.parquet,)
         answer = Answer(DAILY_AVERAGES, rows, credits_of(rows, stations))
-        files |= publisher.publish(name, answer, forms)
-    return months, files
+        return publisher.publish(name, answer, forms)
+
+    months = dict(_months(services, network))
+    # Compression and the disk are most of it.
+    with ThreadPoolExecutor(_MONTHS_AT_ONCE) as pool:
+        found = list(pool.map(publish, months, months.values()))
+    return months, {name: file for files in found for name, file in files.items()}
 
 
 def _months(services: Services, network: str) -> Iterator[tuple[str, str]]:

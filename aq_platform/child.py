@@ -8,7 +8,6 @@ with commas between, are imported meanwhile.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import runpy
@@ -19,7 +18,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-_OBJECTS = 50_000
+from aq_platform.garbage import look_less_often
 
 
 class Gate:
@@ -87,9 +86,7 @@ def _end_with_it(reading: int) -> None:
 
 def main() -> None:
     """Run the module that the command line names."""
-    # As it starts it makes a million objects that stay: to look through them again and again for
-    # garbage is a sixth of its CPU.
-    gc.set_threshold(_OBJECTS, 20, 20)
+    look_less_often()
     reading, gate, imports, module, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with_it, args=(int(reading),), daemon=True).start()
     for name in filter(None, imports.split(",")):

@@ -13,6 +13,7 @@ import typer
 
 from aq_platform import devices
 from aq_platform.console import err, legible, out, readable_errors, report_invalid
+from aq_platform.garbage import look_less_often
 from aq_resources.failures import SettingsError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def common(
     ] = False,
 ) -> None:
     """Air-quality data platform: pull, clean, average, forecast and serve."""
+    look_less_often()
     # A command that logs text has no need of what makes JSON.
     if os.environ.get("AQ_LOG_FORMAT"):
         from aq_resources.logs import configure_logs

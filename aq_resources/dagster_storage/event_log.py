@@ -127,6 +127,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         with engine.begin() as connection:
+            # Python's module begins none for what makes tables: each would be synced to the disk.
+            connection.exec_driver_sql("BEGIN")
             SqlEventLogStorageMetadata.create_all(connection)
             MigrationContext.configure(connection).stamp(_migrations(), "head")
 

@@ -48,7 +48,13 @@ class Publisher:
         self.network = network
         self.before = stored_manifest(store, network) or Manifest()
         self._kept = self.before.keys
-        self.written = 0
+        # Several threads add to it.
+        self._written: set[str] = set()
+
+    @property
+    def written(self) -> int:
+        """Files written so far."""
+        return len(self._written)
 
     def publish(
         self, name: str, answer: Answer, forms: Iterable[Format]
@@ -107,7 +113,7 @@ class Publisher:
         if key not in self._kept:
             headers = WebHeaders(media_type, _IMMUTABLE, encoding)
             self.store.publish(f"{ROOT}/{key}", data, headers)
-            self.written += 1
+            self._written.add(key)
 
 
 def stored_manifest(store: ObjectStore, network: str = "") -> Manifest | None:

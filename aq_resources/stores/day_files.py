@@ -56,7 +56,7 @@ class DayFiles:
 
     def scan(self, window: Window) -> pl.LazyFrame:
         """Rows of the days that the window touches, as far as they were ever materialized."""
-        present = set(self.days())
+        present = set(self.days(since=window.start.date()))
         return self.scan_days([day for day in window.dates if day in present])
 
     def scan_days(self, days: Sequence[date]) -> pl.LazyFrame:
@@ -79,7 +79,7 @@ class DayFiles:
         A file of an earlier version of this software with other columns counts as absent: what is
         derived is derived again rather than converted.
         """
-        present = set(self.days())
+        present = set(self.days(since=window.start.date()))
         days = [day for day in window.dates if day in present]
         # Each is a wait for the object store.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -107,9 +107,10 @@ class DayFiles:
         Raises:
             PermanentFailure: there is nothing at all to read; it names a key of the window.
         """
-        present = set(self.days())
+        read = reach or window
+        present = set(self.days(since=min(read.start, window.start).date()))
         missing = [day for day in window.dates if day not in present]
-        if missing and present.isdisjoint((reach or window).dates):
+        if missing and present.isdisjoint(read.dates):
             raise PermanentFailure(
                 f"{self.store.uri(self.key(missing[0]))} does not exist. Materialize {self.root} "
                 f"for {missing[0]} first."

@@ -280,7 +280,7 @@ class RawPullStore:
         Raises:
             DamagedPull: A file cannot be read whole, and `damaged` was not given.
         """
-        yielded: set[int] = set()
+        yielded: set[bytes] = set()
         gone: str | None = None
         while True:
             keys = self.keys(folder, since)
@@ -460,8 +460,9 @@ def _compressed(lines: Iterable[bytes]) -> bytes:
     return compressor.compress(b"".join(line + b"\n" for line in lines))
 
 
-def _digest(line: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(line, digest_size=16).digest())
+def _digest(line: bytes) -> bytes:
+    # Most processors have instructions for it.
+    return hashlib.sha256(line).digest()
 
 
 def _hour_of(moment: datetime) -> datetime:

@@ -104,13 +104,18 @@ class VersionReader:
         self.unreadable |= set(parsed.unreadable)
         # Answers may reach beyond what the folder's name says; the folder decides.
         days = folder_window(folder)
-        inside = pl.col("hour").is_between(days.start, days.end, closed="left")
         return _Folder(
             keys,
-            parsed.versions.filter(inside),
-            parsed.absences.filter(inside),
+            _within(parsed.versions, days),
+            _within(parsed.absences, days),
             parsed.whole.with_columns(
                 pl.col("start").clip(lower_bound=days.start),
                 pl.col("end").clip(upper_bound=days.end),
             ),
         )
+
+
+def _within(rows: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """The rows whose `hour` is in the window: mostly all, which are not copied."""
+    inside = rows["hour"].is_between(window.start, window.end, closed="left")
+    return rows if inside.all() else rows.filter(inside)
