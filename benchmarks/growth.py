@@ -92,10 +92,12 @@ def draw(rows: list[Cost], image: Path) -> None:
         sizes = [row.stations if work == "a day" else row.days / YEAR for row in of_work]
         left = figure.add_subplot(1, 2, place, xlabel=unit, ylabel="CPU seconds")
         left.plot(sizes, [row.cpu for row in of_work], "o-", color="tab:blue")
-        left.set(xscale="log", ylim=(0, None), title=work)
+        left.set(xscale="log" if work == "a day" else "linear", title=work)
         right = left.twinx()
         right.plot(sizes, [row.peak_mib for row in of_work], "s--", color="tab:orange")
-        right.set(ylim=(0, None), ylabel="peak MiB (dashed)")
+        right.set(ylabel="peak MiB (dashed)")
+        for axes in (left, right):
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
     figure.savefig(image, metadata={"Date": None})
 
 

@@ -143,9 +143,10 @@ def out_of_step(
         days = _medians(readings, pairs, list(beyond), hours)
         on = ["parameter", "day"]
         around = (
-            pairs.join(days, on="station_id")
+            pairs.lazy()
+            .join(days.lazy(), on="station_id")
             .join(
-                days.select(*on, "median", neighbour="station_id"),
+                days.lazy().select(*on, "median", neighbour="station_id"),
                 on=[*on, "neighbour"],
                 suffix="_there",
             )
@@ -158,6 +159,8 @@ def out_of_step(
                 lowest=pl.col("median_there").min(),
             )
             .filter(pl.col("len") >= stations)
+            # A thousand stations of one town are a million pairs, which are never all there.
+            .collect(engine="streaming")
         )
         median = pl.col("median")
         margin = pl.col("parameter").replace_strict(beyond, return_dtype=pl.Float64)
