@@ -19,6 +19,9 @@ from aq_science.quality.core import (
 from aq_science.stations import EARTH_KM
 from aq_science.tables.types import DAY_ROOM, PARAMETER_SLOTS, SERIES, SERIES_DAY
 
+# So many of a station's neighbours, any of them, tell of nearly every day that it is in step.
+_FIRST = 3
+
 
 def neighbours_within(stations: pl.DataFrame, kilometres: float) -> pl.DataFrame:
     """Pairs of stations that are at most so far apart.
@@ -141,33 +144,43 @@ def out_of_step(
         if pairs.is_empty():
             return nowhere()
         days = _medians(readings, pairs, list(beyond), hours)
-        on = ["parameter", "day"]
-        around = (
-            pairs.lazy()
-            .join(days.lazy(), on="station_id")
-            .join(
-                days.lazy().select(*on, "median", neighbour="station_id"),
-                on=[*on, "neighbour"],
-                suffix="_there",
+        median = pl.col("median")
+        margin = pl.col("parameter").replace_strict(beyond, return_dtype=pl.Float64)
+
+        def above(highest: str) -> pl.Expr:
+            return times * pl.col(highest) + margin
+
+        def below(lowest: str) -> pl.Expr:
+            # Not divided: of a lone row that gives another last digit than of many.
+            return (pl.col(lowest) - margin) * (1 / times)
+
+        def beside(pairs: pl.DataFrame, some: pl.DataFrame) -> pl.LazyFrame:
+            there = days.lazy().select("parameter", "day", there="median", neighbour="station_id")
+            return (
+                pairs.lazy()
+                .join(some.lazy(), on="station_id")
+                .join(there, on=["parameter", "day", "neighbour"])
             )
+
+        # A thousand stations of one town are a million pairs, of which few are ever made so.
+        few = beside(pairs.group_by("station_id").head(_FIRST), days)
+        in_step = few.filter(median <= above("there"), median >= below("there"))
+        left = days.join(
+            in_step.select("series_day").unique().collect(), on="series_day", how="anti"
+        )
+        odd = (
+            beside(pairs, left)
             .group_by("series_day")
             .agg(
                 pl.len(),
                 pl.col("median").first(),
                 pl.col("parameter").first(),
-                highest=pl.col("median_there").max(),
-                lowest=pl.col("median_there").min(),
+                highest=pl.col("there").max(),
+                lowest=pl.col("there").min(),
             )
             .filter(pl.col("len") >= stations)
-            # A thousand stations of one town are a million pairs, which are never all there.
             .collect(engine="streaming")
-        )
-        median = pl.col("median")
-        margin = pl.col("parameter").replace_strict(beyond, return_dtype=pl.Float64)
-        above = times * pl.col("highest") + margin
-        below = (pl.col("lowest") - margin) / times
-        odd = (
-            around.with_columns(above=above, below=below)
+            .with_columns(above=above("highest"), below=below("lowest"))
             .filter((median > pl.col("above")) | (median < pl.col("below")))
             .with_columns(limit=pl.when(median > pl.col("above")).then("above").otherwise("below"))
         )
