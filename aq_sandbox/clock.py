@@ -1,7 +1,7 @@
 """The sandbox's clock: real, fixed, or running at another speed from a chosen instant."""
 
-import time
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import NamedTuple
 
 
@@ -30,13 +30,13 @@ class SandboxClock:
             return
         start = self.now() if now is None else _as_utc(now)
         # One assignment: a reader in another thread sees the old reference or the new one.
-        self._reference = _Reference(start, time.monotonic(), speed or 0.0)
+        self._reference = _Reference(start, monotonic(), speed or 0.0)
 
     def now(self) -> datetime:
         reference = self._reference
         if reference is None:
             return datetime.now(UTC)
-        elapsed = (time.monotonic() - reference.set_at) * reference.speed
+        elapsed = (monotonic() - reference.set_at) * reference.speed
         return reference.instant + timedelta(seconds=elapsed)
 
     def describe(self) -> dict[str, object]:

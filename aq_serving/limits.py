@@ -13,11 +13,11 @@ import mmap
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from time import monotonic
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -79,7 +79,7 @@ class SharedRates:
 
     def ahead(self, slot: int) -> float:
         """Seconds until the sender may come again; 0 where it may now."""
-        return max(0.0, self._times[slot] - time.monotonic() - BURST_SECONDS)
+        return max(0.0, self._times[slot] - monotonic() - BURST_SECONDS)
 
     def count(self, slot: int, rate: float, number: int) -> None:
         """Count what came, whether or not it may: of a batch the size shows only then.
@@ -89,7 +89,7 @@ class SharedRates:
             rate: What it may bring in a second.
             number: How much came.
         """
-        self._times[slot] = max(self._times[slot], time.monotonic()) + number / rate
+        self._times[slot] = max(self._times[slot], monotonic()) + number / rate
 
 
 @contextmanager

@@ -63,7 +63,9 @@ def router(live: Live) -> APIRouter:
     async def live_events(
         request: Request,
         asked: Annotated[LiveQuery, Query()],
-        last_event_id: Annotated[str, Header(max_length=200)] = "",
+        last_event_id: Annotated[
+            str, Header(max_length=200, description="The last event that came, after a break.")
+        ] = "",
     ) -> EventStream:
         """What is new, as server-sent events.
 

@@ -14,6 +14,7 @@ import pytest
 from dagster._core.execution import context_creation_job
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from aq_resources import traces
 from aq_resources.dagster_storage import run_logs
 from aq_resources.dagster_storage.run_health import BEATING_EXECUTOR
 from aq_resources.failures import SettingsError
@@ -85,9 +86,10 @@ def test_an_error_has_its_traceback_and_a_request_its_parts(
     except ValueError:
         logging.getLogger("aq.serving").exception("defect")
     access = logging.getLogger("uvicorn.access")
-    # A server of another test may have set it up its own way.
-    monkeypatch.setattr(access, "propagate", True)
-    monkeypatch.setattr(access, "handlers", [])
+    # A server of another test may have set them up its own way.
+    for logger in (access, logging.getLogger("uvicorn")):
+        monkeypatch.setattr(logger, "propagate", True)
+        monkeypatch.setattr(logger, "handlers", [])
     level = access.level
     access.setLevel(logging.INFO)
     form = '%s - "%s %s HTTP/%s" %d'
@@ -164,6 +166,8 @@ def test_a_run_and_its_steps_are_spans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    # What an earlier test asked for writes to the output of that test.
+    traces._provider.cache_clear()
     (tmp_path / "dagster.yaml").write_text("python_logs: {python_log_level: ERROR}")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         tags = {"dagster/partition": "2026-10-02"}

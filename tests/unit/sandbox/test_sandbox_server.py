@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import aq_sandbox
+from aq_sandbox import clock
 from aq_sandbox.clock import SandboxClock
 from aq_sandbox.server import RunningSandbox, SandboxConfig, running_sandbox
 from tests.patience import PATIENCE_S
@@ -26,7 +27,8 @@ def test_clock_is_real_by_default() -> None:
 
 def test_clock_stands_still_or_runs_fast_from_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: seconds)
+    # Not of the module `time`: servers of other tests live by that in this process.
+    monkeypatch.setattr(clock, "monotonic", lambda: seconds)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     fixed, fast = SandboxClock(start), SandboxClock(start, speed=3600)
     seconds += 2

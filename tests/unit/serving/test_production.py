@@ -11,6 +11,7 @@ import pytest
 from aq_resources.publication.manifest import ROOT, manifest_key, read_manifest
 from aq_resources.services import Services
 from aq_resources.stores.object_store import S3ObjectStore
+from aq_resources.warehouse.connection import connect
 from aq_serving.app import create_app
 from aq_serving.older_warehouse import bring_up_to_date, missing_columns
 from aq_serving.settings import ApiSettings
@@ -92,7 +93,8 @@ def test_what_an_upgrade_adds_is_added_at_the_start(
         services = Services.from_environment(now=lambda: NOW)
         services.warehouse.prepare()
     assert missing_columns(services) == []
-    services.warehouse.read("ALTER TABLE airqino.forecasts DROP COLUMN model_day")
+    with closing(connect(services.warehouse.location, read_only=False)) as connection:
+        connection.execute("ALTER TABLE airqino.forecasts DROP COLUMN model_day")
     services.close()
     later = Services.from_environment(now=lambda: NOW)
     with closing(later.warehouse):

@@ -14,11 +14,10 @@ import pytest
 import uvicorn
 
 from aq_resources.services import Services
-from aq_serving import live, metrics, protocol
+from aq_serving import live, metrics, protocol, published
 from aq_serving.app import create_app
 from aq_serving.hot import HotAnswers
 from aq_serving.protocol import ServingProtocol
-from aq_serving.published import PublishedNow
 from aq_serving.settings import ApiSettings
 from tests.unit.serving.conftest import NETWORKS, NOW, fill, publish
 
@@ -276,7 +275,7 @@ def test_a_page_hears_through_a_real_server_which_stops_though_it_listens(
     stores: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarters = [NOW]
-    monkeypatch.setattr(PublishedNow, "_quarter", lambda _: quarters[-1])
+    monkeypatch.setattr(published, "quarter_of", lambda _: quarters[-1])
     monkeypatch.setattr(live, "BEAT_SECONDS", 0.1)
     with contextlib.ExitStack() as after, served(stores, streams_of_address="1") as port:
         connection = after.enter_context(connect(port))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 from aq_platform.cli import app
 from aq_resources.failures import SettingsError
 from aq_resources.keys import hashed
+from aq_serving import limits
 from aq_serving.keys import ApiKey, ApiKeys, add_key, api_key_file, remove_key
 from aq_serving.limits import BURST_SECONDS, Limits, SharedRates, shared_rates
 from tests.unit.serving.conftest import Ask, asker
@@ -50,7 +50,7 @@ class TestRates:
     def test_never_more_than_the_burst_and_the_rate(self, rate: float, gaps: list[float]) -> None:
         now = [1000.0]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(time, "monotonic", lambda: now[0])
+            patch.setattr(limits, "monotonic", lambda: now[0])
             rates, passed = SharedRates(), 0
             for gap in gaps:
                 now[0] += gap
@@ -60,7 +60,7 @@ class TestRates:
 
     def test_who_waits_as_told_is_let_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = [50.0]
-        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(limits, "monotonic", lambda: now[0])
         rates = SharedRates()
         while not (seconds := rates.wait(1, 2.0)):
             pass
