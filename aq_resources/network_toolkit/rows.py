@@ -25,6 +25,7 @@ OUTSIDE_WINDOW = "outside_window"
 # And rows of hours that had not even begun when they were received: a clock is ahead.
 FUTURE_STAMP = "future_stamp"
 _HOUR_US = 3_600_000_000
+_QUARTER_US = _HOUR_US // 4
 # A panic of polars is no `Exception`.
 _RAISED = (Exception, pl.exceptions.PanicException)
 # Columns of a version that most networks do not know.
@@ -232,22 +233,36 @@ def begun(rows: pl.DataFrame, note: Note) -> pl.DataFrame:
 
 
 def whole_hours(
-    rows: pl.DataFrame, note: Note, unreadable: str = "timestamp_format"
+    rows: pl.DataFrame,
+    note: Note,
+    source: str | None = None,
+    unreadable: str = "timestamp_format",
 ) -> pl.DataFrame:
-    """The rows whose stamp is a whole hour.
+    """The rows that stand for an hour: those of UTC, or those of the station's zone.
+
+    Zones of half and quarter hours have theirs at :15, :30 or :45 UTC, all at the same minute. A
+    source that has others beside them sends something shorter.
 
     Args:
-        rows: With `hour` (UTC), null where the stamp could not be read.
+        rows: With `hour` (UTC), null where the stamp could not be read, and `source`.
         note: Is handed the others.
+        source: Name of a column: whose hours begin at the same minute, such as the station.
+            Without, hours are those of UTC alone.
         unreadable: What a stamp is called that could not be read.
 
     Returns:
         The rows, in their order.
     """
-    whole = rows["hour"].to_physical() % _HOUR_US == 0
-    if not whole.null_count() and whole.all():
+    minute = rows["hour"].to_physical() % _HOUR_US
+    if not minute.null_count() and (minute == 0).all():
         return rows
-    note(rows.filter(whole.is_null()), unreadable)
+    note(rows.filter(minute.is_null()), unreadable)
+    whole = minute == 0
+    if source is not None:
+        within = pl.col("within")
+        alone = within.min().over(source) == within.max().over(source)
+        stamped = rows.select(source, within=minute)
+        whole |= stamped.select(alone & (within % _QUARTER_US == 0)).to_series()
     note(rows.filter(~whole), "not_a_whole_hour")
     return rows.filter(whole)
 

@@ -67,7 +67,7 @@ class AirQinoRows:
             station_id=pl.Series(stations, dtype=pl.Categorical())
         )
         rows = beside(self._frame(), "answer", requests)
-        rows = whole_hours(within_window(rows, "answer", self._note), self._note)
+        rows = whole_hours(within_window(rows, "answer", self._note), self._note, "answer")
         without_rows = self.answers_with_problems - set(rows["answer"].unique().to_list())
         self.unreadable |= {station_of(self.answers[place]) for place in without_rows}
         rows = last_of_each_hour(rows, "answer", self._note)

@@ -102,7 +102,7 @@ class AirQoRows:
             return VERSION_SCHEMA.to_frame()
         asked = beside(self._frame(), "answer", requests_of(self.answers))
         read = within_window(asked, "answer", self._note)
-        rows = whole_hours(read, self._note)
+        rows = whole_hours(read, self._note, "station_id")
         # An answer none of whose stamps could be read no longer has the known form.
         without_rows = set(read["answer"].unique()) - set(rows["answer"].unique())
         self.unreadable |= {source_of(self.answers[place]) for place in without_rows}

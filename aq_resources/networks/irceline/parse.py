@@ -98,7 +98,7 @@ class IrcelineRows:
             return VERSION_SCHEMA.to_frame()
         series = pl.DataFrame(self.series, schema=_SERIES_SCHEMA, orient="row")
         rows = beside(self._frame(), "place", series)
-        rows = whole_hours(within_window(rows, "place", self._note), self._note)
+        rows = whole_hours(within_window(rows, "place", self._note), self._note, "place")
         rows = last_of_each_hour(rows, "place", self._note)
         value = pl.col("value_native")
         present = value.is_finite() & (value > MISSING_BELOW)

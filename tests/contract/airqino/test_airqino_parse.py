@@ -134,6 +134,14 @@ def test_of_an_hour_given_twice_the_last_value_stands_marked(client: NetworkClie
     assert flags.to_list() == ["suspect"] * 2
 
 
+def test_hours_of_a_zone_of_half_hours_begin_at_the_same_minute(client: NetworkClient) -> None:
+    rows = [{"timestamp": f"2025-06-10 {hour}:30:00", "CO": hour / 16} for hour in (10, 11)]
+    parsed = client.parse([recorded_answer({"header": {}, "data": rows})])
+    assert values(parsed, "co") == {"2025-06-10 10:30:00": 0.625, "2025-06-10 11:30:00": 0.6875}
+    assert problems(parsed) == {}
+    assert parsed.unreadable == ()
+
+
 def test_a_half_hour_is_counted_and_left_out(client: NetworkClient) -> None:
     parsed = between(
         client,

@@ -400,6 +400,19 @@ def test_stamps_are_the_beginning_of_the_hour(client: AirQoClient) -> None:
     ]
 
 
+def test_hours_of_a_zone_of_half_hours_begin_at_the_same_minute(client: AirQoClient) -> None:
+    there = [measurement(f"2025-06-10T0{n}:30:00Z", pm2_5={"value": n}) for n in (5, 6)]
+    here = measurement("2025-06-10T05:00:00Z", pm2_5={"value": 3.0}) | {"device": "aq_2"}
+    parsed = client.parse([answer(v2(*there, here))])
+    rows = parsed.versions.sort("station_id", "hour").select("station_id", "hour", "value_native")
+    assert [(one, f"{hour:%H:%M}", value) for one, hour, value in rows.iter_rows()] == [
+        ("aq_1", "05:30", 5.0),
+        ("aq_1", "06:30", 6.0),
+        ("aq_2", "05:00", 3.0),
+    ]
+    assert problems(parsed) == {}
+
+
 def test_twins_that_agree_are_one_record(client: AirQoClient) -> None:
     twin = row(pm2_5=12.36, pm10=2.17, site_name=None)
     parsed = client.parse([answer({"data": [row(pm2_5=12.36, pm10=2.17), twin]})])

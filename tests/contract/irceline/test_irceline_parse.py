@@ -310,6 +310,21 @@ def test_one_bad_series_leaves_the_others_and_is_counted(client: IrcelineClient)
     assert parsed.unreadable == ("b", "c", "d")
 
 
+def test_hours_of_a_zone_of_quarter_hours_begin_at_the_same_minute(
+    client: IrcelineClient,
+) -> None:
+    ends = ms(JUNE_10.start) + 2_700_000
+    body = {
+        "1": {"values": [{"timestamp": ends + n * 3_600_000, "value": float(n)} for n in (1, 2)]},
+        "2": {"values": [{"timestamp": ends + n * 900_000, "value": 1.0} for n in range(1, 9)]},
+    }
+    parsed = client.parse([answer(body, {"1": ("a", "Ozone"), "2": ("b", "Ozone")}, JUNE_10)])
+    begins = parsed.versions.filter(pl.col("station_id") == "a")["hour"].dt.strftime("%H:%M")
+    assert begins.to_list() == ["00:45", "01:45"]
+    assert values(parsed, "o3", "b") == {"2025-06-10 00": 1.0, "2025-06-10 01": 1.0}
+    assert problems(parsed) == {"not_a_whole_hour": 6}
+
+
 def test_odd_points_are_counted_by_kind(client: IrcelineClient) -> None:
     half = ms(JUNE_10.start) + 1_800_000
     body = {
