@@ -50,6 +50,21 @@ _SECONDS = Histogram(
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
+class Answering:
+    """Sends an answer, and knows its status then."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        # What ends without an answer is one of 500 to whoever asked.
+        self.status = 500
+
+    async def __call__(self, message: Message) -> None:
+        """Send."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
 class RequestMetrics:
     """Counts requests and their time, by route."""
 
@@ -61,22 +76,14 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # What ends without an answer is one of 500 to whoever asked.
-        status = 500
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        answer = Answering(send)
         begun = time.perf_counter()
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, answer)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = route_of(scope)
-            _COUNT.labels(method, route, str(status)).inc()
+            _COUNT.labels(method, route, str(answer.status)).inc()
             if route != LIVE:
                 _SECONDS.labels(method, route).observe(time.perf_counter() - begun)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aq_serving.metrics import route_of
+from aq_serving.metrics import Answering, route_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -45,17 +45,9 @@ class RequestSpans:
         with self._tracer.start_as_current_span(
             method, self._context.extract(headers), SpanKind.SERVER
         ) as span:
-            # What ends without an answer is one of 500 to whoever asked.
-            status = 500
-
-            async def note(message: Message) -> None:
-                nonlocal status
-                if message["type"] == "http.response.start":
-                    status = message["status"]
-                await send(message)
-
+            answer = Answering(send)
             try:
-                await self._app(scope, receive, note)
+                await self._app(scope, receive, answer)
             finally:
                 route = route_of(scope)
                 span.update_name(f"{method} {route}")
@@ -63,10 +55,10 @@ class RequestSpans:
                     {
                         "http.request.method": method,
                         "http.route": route,
-                        "http.response.status_code": status,
+                        "http.response.status_code": answer.status,
                         # Without the query, which may say where somebody is.
                         "url.path": str(scope["path"]),
                     }
                 )
-                if status >= 500:
+                if answer.status >= 500:
                     span.set_status(StatusCode.ERROR)
